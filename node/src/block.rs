@@ -1,0 +1,181 @@
+//! Blocks: what consensus decides and the ledger keeps.
+
+use std::sync::Arc;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use ct_merkle::mem_backed_tree::MemoryBackedTree;
+use sha2::Sha256;
+
+use crate::{
+    codec,
+    quorum::Certificate,
+    transaction::Transaction,
+    types::{BlockId, Digest, Height, NodeId, Wall},
+};
+
+/// What executing the chain up to a height gave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, BorshSerialize, BorshDeserialize)]
+pub struct Results {
+    /// The height.
+    pub height: Height,
+    /// Root of the state after it; the parties' replay windows are part of the state.
+    pub state_root: Digest,
+    /// Root of its receipts.
+    pub receipts_root: Digest,
+}
+
+/// The part of a block that is hashed. Everything else hangs on it by a root.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Header {
+    /// One more than the parent's.
+    pub height: Height,
+    /// The block that this one follows.
+    pub parent: BlockId,
+    /// RFC 6962 root of the transactions.
+    pub transactions_root: Digest,
+    /// Results of the newest block that the proposer had executed, an ancestor of this one. Whoever
+    /// has executed that height refuses other values. A proof about the state at height h uses the
+    /// first block that carries its results.
+    pub results: Results,
+    /// When it was proposed, by the proposer's clock.
+    pub timestamp: Wall,
+    /// Who proposed it.
+    pub proposer: NodeId,
+    /// What a protocol adds, in its own encoding: Clique's difficulty, for one. Often empty.
+    pub extra: Vec<u8>,
+}
+
+/// A block: header and transactions, with its id and size computed once.
+#[derive(Clone, Debug)]
+pub struct Block {
+    header: Header,
+    transactions: Vec<Arc<Transaction>>,
+    id: BlockId,
+    wire_len: usize,
+}
+
+impl Block {
+    /// Seals a header over these transactions; `header.transactions_root` is filled in here.
+    pub fn new(mut header: Header, transactions: Vec<Arc<Transaction>>) -> Arc<Self> {
+        header.transactions_root = transactions_root(&transactions);
+        Arc::new(Self::from_parts(header, transactions))
+    }
+
+    fn from_parts(header: Header, transactions: Vec<Arc<Transaction>>) -> Self {
+        let id = codec::digest("block", &header);
+        let fixed = borsh::object_length(&header).expect("headers are finite") + 4;
+        let wire_len = fixed + transactions.iter().map(|t| t.wire_len()).sum::<usize>();
+        Self {
+            header,
+            transactions,
+            id,
+            wire_len,
+        }
+    }
+
+    /// The block that every chain of this id starts with. It holds the results of the empty state.
+    pub fn genesis(state_root: Digest) -> Arc<Self> {
+        let results = Results {
+            state_root,
+            ..Results::default()
+        };
+        let header = Header {
+            height: Height(0),
+            parent: Digest::ZERO,
+            transactions_root: Digest::ZERO,
+            results,
+            timestamp: Wall(0),
+            proposer: NodeId(0),
+            extra: Vec::new(),
+        };
+        Self::new(header, Vec::new())
+    }
+
+    /// Digest of the header.
+    pub fn id(&self) -> BlockId {
+        self.id
+    }
+
+    /// The header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The transactions in the order of their execution.
+    pub fn transactions(&self) -> &[Arc<Transaction>] {
+        &self.transactions
+    }
+
+    /// Whether the transactions are those that the header commits to.
+    pub fn is_whole(&self) -> bool {
+        self.header.transactions_root == transactions_root(&self.transactions)
+    }
+
+    /// Bytes on the wire.
+    pub fn wire_len(&self) -> usize {
+        self.wire_len
+    }
+}
+
+impl PartialEq for Block {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Block {}
+
+impl BorshSerialize for Block {
+    fn serialize<W: borsh::io::Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
+        self.header.serialize(writer)?;
+        self.transactions.serialize(writer)
+    }
+}
+
+impl BorshDeserialize for Block {
+    fn deserialize_reader<R: borsh::io::Read>(reader: &mut R) -> borsh::io::Result<Self> {
+        let header = Header::deserialize_reader(reader)?;
+        let transactions = Vec::deserialize_reader(reader)?;
+        Ok(Self::from_parts(header, transactions))
+    }
+}
+
+/// RFC 6962 root over the transactions' ids.
+fn transactions_root(transactions: &[Arc<Transaction>]) -> Digest {
+    merkle_root(transactions.iter().map(|transaction| transaction.id()))
+}
+
+/// RFC 6962 root over a list of digests.
+pub fn merkle_root(leaves: impl IntoIterator<Item = Digest>) -> Digest {
+    Digest((*merkle_tree(leaves).root().as_bytes()).into())
+}
+
+/// RFC 6962 tree over a list of digests.
+pub fn merkle_tree(leaves: impl IntoIterator<Item = Digest>) -> MemoryBackedTree<Sha256, [u8; 32]> {
+    let mut tree = MemoryBackedTree::new();
+    leaves.into_iter().for_each(|leaf| tree.push(leaf.0));
+    tree
+}
+
+/// Why an outsider may believe that a block is final.
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+pub enum Finality {
+    /// A quorum of the committee signed a statement whose digest is the block's id.
+    Certificate(Certificate),
+    /// The word of the one machine that everyone trusts: nothing that an outsider could check.
+    Trusted,
+    /// Nothing: the protocol has no finality, and the block was so many blocks deep when somebody
+    /// chose to rely on it.
+    Depth(u64),
+}
+
+impl Finality {
+    /// Bytes on the wire or on disk.
+    pub fn wire_len(&self) -> usize {
+        match self {
+            Self::Certificate(certificate) => 1 + certificate.wire_len(),
+            Self::Trusted => 1,
+            Self::Depth(_) => 9,
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! A consensus protocol as a pure machine: inputs in, effects out, nothing else.
+//!
+//! The contract between an engine and the node that hosts it:
+//!
+//! - The host calls [`Engine::step`] once for each input, with what the node's clock says, and then
+//!   carries out the effects in their order. It may do so late (a slow disk) but never out of order.
+//! - [`Effect::Persist`] is a barrier: sends, finality and replies that come after it, in this step or
+//!   a later one, wait until the record is durable. Timers do not wait.
+//! - [`Effect::Head`] may move to another branch; [`Effect::Final`] comes in order of height and is never
+//!   withdrawn. A protocol without finality never says `Final`.
+//! - Timers carry what they are about (their view, say), so that a stale one is harmless.
+//! - Engines check every signature and every claim; a bad message changes nothing and is counted with
+//!   [`Outbox::refuse`].
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::{
+    block::{Block, Finality, Results},
+    crypto::Keypair,
+    quorum::Vote,
+    types::{BlockId, Digest, Height, LocalTime, Mono, NodeId, Seq, View, Wall},
+};
+
+/// What faults a protocol claims to bear.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum FaultModel {
+    /// One machine is trusted with everything.
+    Trusted,
+    /// Members may stop; none lies.
+    Crash,
+    /// Up to f members may do anything.
+    Byzantine,
+}
+
+/// When a submitter may rely on an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReplyRule {
+    /// One signed receipt is enough.
+    One,
+    /// f+1 equal receipts from distinct members.
+    WeakQuorum,
+    /// A receipt once the block is this many blocks below the head.
+    Depth(u64),
+}
+
+/// Where a node sends a transaction that it was given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Relay {
+    /// To the leader; to everyone when it stays unexecuted for too long.
+    Leader,
+    /// To everyone at once.
+    Everyone,
+}
+
+/// A protocol's name for a kind of message.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Kind {
+    /// For people: "PRE-PREPARE".
+    pub name: &'static str,
+    /// For fingerprints; distinct within a protocol.
+    pub code: u8,
+    /// Whether it proposes something that a leader could propose differently to others.
+    pub proposal: bool,
+}
+
+/// What a message is about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Slot {
+    /// The reign.
+    pub view: View,
+    /// The slot, zero when it is about none.
+    pub seq: Seq,
+}
+
+/// The script that colluding liars share: for each honest digest, the one that they tell the others.
+pub type Forks = std::collections::BTreeMap<Digest, Digest>;
+
+/// A message of one protocol.
+pub trait Message: Clone + Debug + BorshSerialize + BorshDeserialize + 'static {
+    /// What kind it is.
+    fn kind(&self) -> Kind;
+    /// What it is about.
+    fn slot(&self) -> Slot;
+    /// Bytes on the wire; exactly the length of its encoding.
+    fn wire_len(&self) -> usize;
+    /// Signatures that the receiver checks before it can use it, those in its block included.
+    fn signatures(&self) -> usize;
+    /// Bytes that the receiver hashes.
+    fn hashed_bytes(&self) -> usize;
+    /// A message of the same kind, view and slot that says something else, signed with the same
+    /// sender's key, as an equivocator would send it to a part of the committee. A proposal makes a
+    /// different block and notes the pair in `forks`; a vote follows the script. `None` if there is
+    /// nothing to lie about.
+    fn conflicting(&self, key: &Arc<Keypair>, me: NodeId, forks: &mut Forks) -> Option<Self>;
+}
+
+/// Names a request for a payload; a later one replaces it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Ticket(pub u64);
+
+/// Why a proposed block was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BlockFault {
+    /// Its parent is not known here.
+    #[error("unknown parent")]
+    UnknownParent,
+    /// Height is not the parent's plus one.
+    #[error("wrong height")]
+    WrongHeight,
+    /// The transactions are not those of the header.
+    #[error("transactions do not match the header")]
+    WrongTransactions,
+    /// A transaction is not signed by a party that may write.
+    #[error("a transaction is not signed by a party that may write")]
+    Unauthorised,
+    /// A transaction was ordered before, or twice in the block.
+    #[error("a transaction was ordered before")]
+    Duplicate,
+    /// The claimed results are not those of that height.
+    #[error("claimed results differ from ours")]
+    WrongResults,
+    /// Not later than the parent, or too far ahead of this node's clock (R42).
+    #[error("timestamp out of bounds")]
+    Timestamp,
+    /// More transactions or bytes than a batch may have.
+    #[error("oversized batch")]
+    TooLarge,
+}
+
+/// What an engine is told.
+#[derive(Clone, Debug)]
+pub enum Input<'a, E: Engine> {
+    /// The node starts; the ledger holds nothing but genesis.
+    Start,
+    /// A message that arrived from this address. The address is not authenticated: signatures are.
+    Message {
+        /// Where it came from.
+        from: NodeId,
+        /// What it says.
+        message: &'a E::Message,
+    },
+    /// A timer that this engine armed.
+    Timer(E::Timer),
+    /// The oldest transaction that waits to be executed here has waited since then; `None`: nothing
+    /// waits. Told when the answer changes.
+    Pending(Option<Mono>),
+    /// The block that was wanted.
+    Payload {
+        /// Which request it answers.
+        ticket: Ticket,
+        /// A fresh block of this proposer on the parent that was asked for.
+        block: Arc<Block>,
+    },
+    /// The host's verdict on a block (parent, transactions, results, timestamp).
+    Validated {
+        /// Which block.
+        block: BlockId,
+        /// Whether it may follow its parent.
+        verdict: Result<(), BlockFault>,
+    },
+    /// A block that this engine called final, or made head, has been executed.
+    Executed {
+        /// Which block.
+        block: BlockId,
+        /// What executing it gave.
+        results: Results,
+    },
+}
+
+/// What an engine wants done, in order.
+#[derive(Clone, Debug)]
+pub enum Effect<E: Engine> {
+    /// Send to one node.
+    Send {
+        /// Whom.
+        to: NodeId,
+        /// What.
+        message: Arc<E::Message>,
+    },
+    /// Send to every other member of the committee.
+    Broadcast(Arc<E::Message>),
+    /// Wake me after this long on my own monotonic clock. Arming an armed timer moves it.
+    Arm {
+        /// Which.
+        timer: E::Timer,
+        /// From now.
+        after: Duration,
+    },
+    /// Forget that timer.
+    Disarm(E::Timer),
+    /// Make this durable before anything that follows leaves.
+    Persist(E::Record),
+    /// Make a block on `parent` as soon as there is something to put into it.
+    Want(Want),
+    /// No block is wanted any more.
+    Unwant,
+    /// Judge this block; the answer is [`Input::Validated`], before any other input.
+    Validate(Arc<Block>),
+    /// The best chain now ends here: every ancestor down to a common one is known to the host, which
+    /// has judged them with [`Effect::Validate`]. Branches that lose their place go back to the mempool.
+    Head(BlockId),
+    /// This block follows the final chain and will never be withdrawn; judged with [`Effect::Validate`]
+    /// or certified by a quorum. The answer is [`Input::Executed`].
+    Final {
+        /// The block.
+        block: Arc<Block>,
+        /// Why an outsider may believe it.
+        proof: Arc<Finality>,
+    },
+    /// Something happened that observers care about.
+    Tell(Tale),
+}
+
+/// A request for a payload.
+#[derive(Clone, Debug)]
+pub struct Want {
+    /// Names the request.
+    pub ticket: Ticket,
+    /// The block to build on: final, head, or judged by the host.
+    pub parent: BlockId,
+    /// Whether an empty block will do when there is nothing to order.
+    pub empty_ok: bool,
+    /// Not before the wall clock shows this; the block's timestamp will be at least this.
+    pub not_before: Wall,
+    /// What goes into [`crate::block::Header::extra`].
+    pub extra: Vec<u8>,
+}
+
+/// What an engine tells those who watch; it changes nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Tale {
+    /// It signed this vote.
+    Voted(Vote),
+    /// It proposed a block for this slot.
+    Proposed {
+        /// Where.
+        slot: Slot,
+        /// What.
+        block: BlockId,
+    },
+    /// It gave up on the leader and asks for this view.
+    Suspected(View),
+    /// It entered this view.
+    Entered {
+        /// Which.
+        view: View,
+        /// Who leads it.
+        leader: NodeId,
+    },
+    /// It decided that this slot stays empty: a null request or a block whose parent was not decided.
+    Void(Seq),
+    /// A checkpoint became stable.
+    Stable {
+        /// Up to which slot.
+        seq: Seq,
+        /// What was agreed on.
+        digest: Digest,
+    },
+    /// It holds two signed statements of one member that contradict each other.
+    Equivocation {
+        /// Whose.
+        by: NodeId,
+        /// About which slot.
+        slot: Slot,
+    },
+}
+
+/// Why a message changed nothing. Counted, never fatal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Refusal {
+    /// Signed by nobody we know, or not signed by whom it names.
+    BadSignature,
+    /// The signer has no say here: not a member, or not the leader.
+    WrongSender,
+    /// About something that is over.
+    Stale,
+    /// Too far ahead to be kept.
+    TooFar,
+    /// Contradicts what was accepted before.
+    Conflicting,
+    /// Does not follow the protocol.
+    Malformed,
+    /// The block was refused.
+    BadBlock,
+}
+
+/// Work that a step did, for whoever prices it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Work {
+    /// Signatures made.
+    pub signatures: u32,
+    /// Signatures checked in the serial stage (those of a message are checked before it).
+    pub checks: u32,
+    /// Bytes hashed.
+    pub hashed_bytes: u64,
+    /// Transactions executed.
+    pub executed: u32,
+}
+
+/// Where an engine puts its effects.
+#[derive(Debug)]
+pub struct Outbox<E: Engine> {
+    /// In order.
+    pub effects: Vec<Effect<E>>,
+    /// Messages that changed nothing, by reason.
+    pub refusals: Vec<Refusal>,
+    /// What the step did.
+    pub work: Work,
+}
+
+impl<E: Engine> Default for Outbox<E> {
+    fn default() -> Self {
+        Self {
+            effects: Vec::new(),
+            refusals: Vec::new(),
+            work: Work::default(),
+        }
+    }
+}
+
+impl<E: Engine> Outbox<E> {
+    /// Adds an effect.
+    pub fn push(&mut self, effect: Effect<E>) {
+        self.effects.push(effect);
+    }
+
+    /// Sends to one node.
+    pub fn send(&mut self, to: NodeId, message: E::Message) {
+        self.push(Effect::Send {
+            to,
+            message: Arc::new(message),
+        });
+    }
+
+    /// Sends to every other member.
+    pub fn broadcast(&mut self, message: E::Message) {
+        self.push(Effect::Broadcast(Arc::new(message)));
+    }
+
+    /// Tells the observers.
+    pub fn tell(&mut self, tale: Tale) {
+        self.push(Effect::Tell(tale));
+    }
+
+    /// Counts a message that changed nothing.
+    pub fn refuse(&mut self, reason: Refusal) {
+        self.refusals.push(reason);
+    }
+}
+
+/// Where an engine stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// Current view.
+    pub view: View,
+    /// Whom to send transactions to.
+    pub leader: NodeId,
+    /// Whether the view is under way (not being changed).
+    pub active: bool,
+    /// Final or head height.
+    pub height: Height,
+}
+
+/// A consensus protocol.
+pub trait Engine: Sized {
+    /// Its messages.
+    type Message: Message;
+    /// Its timers. Each names what it is about.
+    type Timer: Copy + Ord + Debug;
+    /// What it must not forget.
+    type Record: Clone + Debug + BorshSerialize + BorshDeserialize;
+
+    /// Name of the protocol, as in a scenario.
+    const NAME: &'static str;
+    /// What it claims to bear.
+    const FAULTS: FaultModel;
+
+    /// When a submitter may rely on an answer.
+    fn reply_rule(&self) -> ReplyRule;
+    /// Where transactions go.
+    fn relay(&self) -> Relay;
+    /// Takes one input.
+    fn step(&mut self, now: LocalTime, input: Input<'_, Self>, out: &mut Outbox<Self>);
+    /// Where it stands.
+    fn status(&self) -> Status;
+}

@@ -1,0 +1,20 @@
+//! What a member's machine runs: consensus, mempool, ledger and contracts, as pure state machines.
+//!
+//! No async, no clock, no entropy, no files, no printing: time, keys and messages are arguments, and
+//! what should happen is returned. The simulator hosts it in virtual time; real sockets could host it
+//! unchanged.
+//!
+//! Reading order is dependency order: [`types`], [`codec`], [`crypto`], [`membership`], [`quorum`],
+//! [`transaction`], [`block`], [`ledger`], [`contracts`], [`engine`], the protocols ([`pbft`],
+//! [`clique`], [`central`]), [`mempool`], and [`node`] with its one implementation, [`validator`].
+
+pub mod block;
+pub mod codec;
+pub mod crypto;
+pub mod engine;
+pub mod ledger;
+pub mod membership;
+pub mod node;
+pub mod quorum;
+pub mod transaction;
+pub mod types;

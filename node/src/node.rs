@@ -1,0 +1,378 @@
+//! A node as the outside sees it: packets and timers in, actions out.
+//!
+//! [`Node`] hides which protocol runs inside. Packets carry a protocol's messages type-erased;
+//! [`ConsensusPacket::message`] recovers the type once, at the engine's door.
+
+use std::{any::Any, fmt::Debug, sync::Arc, time::Duration};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::{
+    block::Block,
+    codec::{self, CodecError},
+    crypto::{Keypair, SIGNATURE_LEN, Signable, Signed},
+    engine::{
+        Engine, FaultModel, Forks, Kind, Message, Refusal, ReplyRule, Slot, Status, Tale, Work,
+    },
+    ledger::{Entry, Ledger},
+    transaction::{Outcome, Transaction},
+    types::{BlockId, Height, LocalTime, Mono, NodeId, TxId},
+};
+
+/// What travels between nodes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Packet {
+    /// A message of the consensus protocol.
+    Consensus(ConsensusPacket),
+    /// A transaction on its way to whoever may propose it.
+    Relay(Arc<Transaction>),
+    /// Between a gateway and a validator.
+    Client(ClientPacket),
+}
+
+/// Between a gateway and a validator.
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+pub enum ClientPacket {
+    /// Please order this.
+    Submit(Arc<Transaction>),
+    /// What became of transactions of yours: one signed page for all of a block.
+    Receipts(Arc<Signed<ReceiptPage>>),
+    /// This will not be ordered; why.
+    Refused {
+        /// Which transaction.
+        tx: TxId,
+        /// Why.
+        reason: TxRefusal,
+    },
+}
+
+/// Why a node refused a transaction at the door.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = false)]
+pub enum TxRefusal {
+    /// Not signed by the party that it names.
+    BadSignature,
+    /// The party is unknown.
+    UnknownParty,
+    /// The party may read only.
+    ReadOnly,
+    /// Its number was used before by another transaction, or is too old.
+    StaleNonce,
+    /// The mempool is full.
+    Full,
+}
+
+/// What a validator signs for a gateway.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct ReceiptPage {
+    /// The block.
+    pub block: BlockId,
+    /// Its height.
+    pub height: Height,
+    /// What became of the gateway's transactions in it.
+    pub entries: Vec<(TxId, Outcome)>,
+}
+
+impl Signable for ReceiptPage {
+    type Signer = NodeId;
+    const DOMAIN: &'static str = "receipts";
+}
+
+/// A protocol's message with its type erased.
+#[derive(Clone, Debug)]
+pub struct ConsensusPacket(Arc<dyn AnyMessage>);
+
+trait AnyMessage: Debug {
+    fn as_any(&self) -> &dyn Any;
+    fn label(&self) -> (Kind, Slot);
+    fn wire_len(&self) -> usize;
+    fn demand(&self) -> Demand;
+    fn encode(&self) -> Vec<u8>;
+    fn conflicting(
+        &self,
+        key: &Arc<Keypair>,
+        me: NodeId,
+        forks: &mut Forks,
+    ) -> Option<ConsensusPacket>;
+}
+
+impl<M: Message> AnyMessage for M {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn label(&self) -> (Kind, Slot) {
+        (self.kind(), self.slot())
+    }
+
+    fn wire_len(&self) -> usize {
+        Message::wire_len(self)
+    }
+
+    fn demand(&self) -> Demand {
+        Demand {
+            checks: self.signatures() as u32,
+            hashed_bytes: self.hashed_bytes() as u64,
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    fn conflicting(
+        &self,
+        key: &Arc<Keypair>,
+        me: NodeId,
+        forks: &mut Forks,
+    ) -> Option<ConsensusPacket> {
+        Message::conflicting(self, key, me, forks).map(|lie| ConsensusPacket::new(Arc::new(lie)))
+    }
+}
+
+impl ConsensusPacket {
+    /// Hides the type of a message.
+    pub fn new<M: Message>(message: Arc<M>) -> Self {
+        Self(message)
+    }
+
+    /// The message, if it is of this protocol.
+    pub fn message<M: Message>(&self) -> Option<&M> {
+        self.0.as_any().downcast_ref()
+    }
+
+    /// Its kind and slot.
+    pub fn label(&self) -> (Kind, Slot) {
+        self.0.label()
+    }
+
+    /// See [`Message::conflicting`].
+    pub fn conflicting(&self, key: &Arc<Keypair>, me: NodeId, forks: &mut Forks) -> Option<Self> {
+        self.0.conflicting(key, me, forks)
+    }
+}
+
+/// What a receiver must do before a packet can be used; any core can do it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Demand {
+    /// Signatures to check.
+    pub checks: u32,
+    /// Bytes to hash.
+    pub hashed_bytes: u64,
+}
+
+const RELAY: Kind = Kind {
+    name: "RELAY",
+    code: 128,
+    proposal: false,
+};
+const SUBMIT: Kind = Kind {
+    name: "SUBMIT",
+    code: 129,
+    proposal: false,
+};
+const RECEIPTS: Kind = Kind {
+    name: "RECEIPTS",
+    code: 130,
+    proposal: false,
+};
+const REFUSED: Kind = Kind {
+    name: "REFUSED",
+    code: 131,
+    proposal: false,
+};
+
+impl Packet {
+    /// Its kind and slot, all that a network or a fingerprint may know of it.
+    pub fn label(&self) -> (Kind, Slot) {
+        let kind = match self {
+            Self::Consensus(packet) => return packet.label(),
+            Self::Relay(_) => RELAY,
+            Self::Client(ClientPacket::Submit(_)) => SUBMIT,
+            Self::Client(ClientPacket::Receipts(_)) => RECEIPTS,
+            Self::Client(ClientPacket::Refused { .. }) => REFUSED,
+        };
+        (kind, Slot::default())
+    }
+
+    /// Bytes on the wire: exactly the length of its encoding.
+    pub fn wire_len(&self) -> usize {
+        1 + match self {
+            Self::Consensus(packet) => packet.0.wire_len(),
+            Self::Relay(transaction) => transaction.wire_len(),
+            Self::Client(ClientPacket::Submit(transaction)) => 1 + transaction.wire_len(),
+            Self::Client(ClientPacket::Receipts(page)) => {
+                let page = borsh::object_length(page.body()).expect("pages are finite");
+                1 + page + 2 + SIGNATURE_LEN
+            }
+            Self::Client(ClientPacket::Refused { .. }) => 1 + 32 + 1,
+        }
+    }
+
+    /// What the receiver must do before it can use it.
+    pub fn demand(&self) -> Demand {
+        match self {
+            Self::Consensus(packet) => packet.0.demand(),
+            Self::Relay(transaction) | Self::Client(ClientPacket::Submit(transaction)) => Demand {
+                checks: 1,
+                hashed_bytes: transaction.wire_len() as u64,
+            },
+            Self::Client(ClientPacket::Receipts(_)) => Demand {
+                checks: 1,
+                hashed_bytes: 0,
+            },
+            Self::Client(ClientPacket::Refused { .. }) => Demand::default(),
+        }
+    }
+
+    /// The bytes that a real socket would carry.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Consensus(packet) => [vec![0], packet.0.encode()].concat(),
+            Self::Relay(transaction) => codec::encode(&(1u8, transaction)),
+            Self::Client(packet) => codec::encode(&(2u8, packet)),
+        }
+    }
+
+    /// Reads a packet of a network that runs protocol `E`.
+    pub fn decode<E: Engine>(bytes: &[u8]) -> Result<Self, CodecError> {
+        let (tag, body) = bytes
+            .split_first()
+            .ok_or(CodecError::refused("an empty packet"))?;
+        Ok(match tag {
+            0 => Self::Consensus(ConsensusPacket::new::<E::Message>(Arc::new(codec::decode(
+                body,
+            )?))),
+            1 => Self::Relay(codec::decode(body)?),
+            2 => Self::Client(codec::decode(body)?),
+            _ => return Err(CodecError::refused("an unknown kind of packet")),
+        })
+    }
+}
+
+/// Names an armed timer of a node. A node forgets those it disarmed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct TimerId(pub u64);
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// It starts.
+    Start,
+    /// A packet arrived.
+    Packet {
+        /// From this address (not authenticated).
+        from: NodeId,
+        /// What.
+        packet: &'a Packet,
+    },
+    /// A timer that it armed.
+    Timer(TimerId),
+}
+
+/// What a node wants done, in order.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Send this.
+    Send {
+        /// Whom.
+        to: NodeId,
+        /// What.
+        packet: Packet,
+    },
+    /// Wake it after this long on its own clock.
+    Arm {
+        /// The name to wake it with.
+        timer: TimerId,
+        /// From now.
+        after: Duration,
+    },
+    /// Make so many bytes durable before any later action but `Arm` takes place.
+    Persist {
+        /// The record.
+        record: Vec<u8>,
+    },
+    /// Tell the observers.
+    Note(Note),
+}
+
+/// What a node tells those who watch. Observers decide nothing.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// Its engine tells.
+    Engine(Tale),
+    /// A transaction entered the mempool for the first time.
+    Admitted(TxId),
+    /// A transaction was refused at the door.
+    TxRefused {
+        /// Which.
+        tx: TxId,
+        /// Why.
+        reason: TxRefusal,
+    },
+    /// A message changed nothing.
+    Refused(Refusal),
+    /// The chain grew by this block; it has been executed.
+    Appended(Arc<Entry>),
+    /// The newest block was taken off the chain, because another branch is better.
+    Retracted {
+        /// Which.
+        block: Arc<Block>,
+    },
+    /// This node now answers submitters that this block may be relied on.
+    Relied {
+        /// Which.
+        block: BlockId,
+        /// Its height.
+        height: Height,
+    },
+}
+
+/// Where a node puts its actions.
+#[derive(Debug, Default)]
+pub struct Actions {
+    /// In order.
+    pub list: Vec<Action>,
+    /// What the step did.
+    pub work: Work,
+}
+
+/// Where a node stands.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeStatus {
+    /// Its engine.
+    pub engine: Status,
+    /// Height of its chain.
+    pub height: Height,
+    /// Transactions that wait.
+    pub pending: usize,
+    /// Since when the oldest waits.
+    pub oldest: Option<Mono>,
+}
+
+/// What the outside needs to know of a node's protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claims {
+    /// Name of the protocol.
+    pub protocol: &'static str,
+    /// What it claims to bear.
+    pub faults: FaultModel,
+    /// When a submitter may rely on an answer.
+    pub reply: ReplyRule,
+}
+
+/// What runs on a member's machine, whatever protocol it is.
+pub trait Node {
+    /// Its address.
+    fn id(&self) -> NodeId;
+    /// What its protocol claims.
+    fn claims(&self) -> Claims;
+    /// Takes one event.
+    fn handle(&mut self, now: LocalTime, event: Event<'_>, actions: &mut Actions);
+    /// Where it stands.
+    fn status(&self) -> NodeStatus;
+    /// Its chain and state.
+    fn ledger(&self) -> &Ledger;
+    /// Reads a packet from bytes.
+    fn decode(&self, bytes: &[u8]) -> Result<Packet, CodecError>;
+}

@@ -1,0 +1,291 @@
+//! Quorum arithmetic, votes, tallies and certificates: the only place that counts.
+//!
+//! Thresholds are written for general n. With f = ⌊(n−1)/3⌋ the Byzantine quorum is
+//! q = ⌈(n+f+1)/2⌉; "2f+1" is the same number only when n = 3f+1, and at n = 6 two disjoint halves
+//! would both have it.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::{
+    crypto::{Signable, Signature, Signed},
+    membership::Committee,
+    types::{Digest, NodeId, Seq, View},
+};
+
+/// Byzantine members that n can bear: ⌊(n−1)/3⌋.
+#[must_use]
+pub const fn byzantine_faults(n: usize) -> usize {
+    n.saturating_sub(1) / 3
+}
+
+/// Byzantine quorum ⌈(n+f+1)/2⌉: any two share at least f+1 members.
+#[must_use]
+pub const fn byzantine_quorum(n: usize) -> usize {
+    (n + byzantine_faults(n) + 1).div_ceil(2)
+}
+
+/// Which question a vote answers. Each protocol names its own; see their chapters.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, BorshSerialize, BorshDeserialize,
+)]
+pub struct Phase(pub u8);
+
+/// A statement that members sign: in this phase, view and slot, I stand for this digest.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, BorshSerialize, BorshDeserialize,
+)]
+pub struct Vote {
+    /// The question.
+    pub phase: Phase,
+    /// The reign in which it was asked.
+    pub view: View,
+    /// The slot that it is about.
+    pub slot: Seq,
+    /// The answer.
+    pub digest: Digest,
+}
+
+impl Vote {
+    /// Bytes on the wire.
+    pub const WIRE_LEN: usize = 1 + 8 + 8 + 32;
+}
+
+impl Signable for Vote {
+    type Signer = NodeId;
+    const DOMAIN: &'static str = "vote";
+}
+
+/// Bytes of a signed vote on the wire: vote, signer, signature.
+pub const SIGNED_VOTE_LEN: usize = Vote::WIRE_LEN + 2 + crate::crypto::SIGNATURE_LEN;
+
+/// One vote by many members: self-certifying, an outsider needs only the committee's keys.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    vote: Vote,
+    signatures: Vec<(NodeId, Signature)>,
+}
+
+/// Why a certificate was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CertificateFault {
+    /// Fewer signers than the quorum asked for.
+    #[error("{found} signers where {needed} are needed")]
+    TooFew {
+        /// Signers in it.
+        found: usize,
+        /// Signers that the rule asks for.
+        needed: usize,
+    },
+    /// Signers must be listed in ascending order, each once.
+    #[error("{0} is listed twice or out of order")]
+    Repeated(NodeId),
+    /// Not in the committee, or the signature is not its own.
+    #[error("{0} did not sign this or is not in the committee")]
+    NotSigned(NodeId),
+}
+
+impl Certificate {
+    /// Collects signed votes, which must all say the same thing, into a certificate.
+    ///
+    /// Signers end up in ascending order; the caller guarantees that they are distinct (a
+    /// [`Tally`] does).
+    pub fn collect<'a>(votes: impl IntoIterator<Item = &'a Signed<Vote>>) -> Option<Self> {
+        let mut votes = votes.into_iter();
+        let first = votes.next()?;
+        let vote = *first.body();
+        let mut signatures = vec![(first.signer(), first.signature().clone())];
+        for signed in votes {
+            assert_eq!(*signed.body(), vote, "a certificate holds one statement");
+            signatures.push((signed.signer(), signed.signature().clone()));
+        }
+        signatures.sort_unstable_by_key(|(signer, _)| *signer);
+        Some(Self { vote, signatures })
+    }
+
+    /// The statement.
+    pub fn vote(&self) -> &Vote {
+        &self.vote
+    }
+
+    /// Who signed it, ascending.
+    pub fn signers(&self) -> impl ExactSizeIterator<Item = NodeId> + '_ {
+        self.signatures.iter().map(|(signer, _)| *signer)
+    }
+
+    /// Checks that at least `needed` distinct members of `committee` signed the statement.
+    pub fn verify(&self, committee: &Committee, needed: usize) -> Result<(), CertificateFault> {
+        let found = self.signatures.len();
+        if found < needed {
+            return Err(CertificateFault::TooFew { found, needed });
+        }
+        if let Some(pair) = self
+            .signatures
+            .windows(2)
+            .find(|pair| pair[0].0 >= pair[1].0)
+        {
+            return Err(CertificateFault::Repeated(pair[1].0));
+        }
+        self.signatures
+            .iter()
+            .find(|(signer, signature)| {
+                !committee.key(*signer).is_some_and(|key| {
+                    signature.verifies(committee.chain(), key, signer, &self.vote)
+                })
+            })
+            .map_or(Ok(()), |(signer, _)| {
+                Err(CertificateFault::NotSigned(*signer))
+            })
+    }
+
+    /// Bytes on the wire.
+    pub fn wire_len(&self) -> usize {
+        Vote::WIRE_LEN + 4 + self.signatures.len() * (2 + crate::crypto::SIGNATURE_LEN)
+    }
+}
+
+impl BorshSerialize for Certificate {
+    fn serialize<W: borsh::io::Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
+        self.vote.serialize(writer)?;
+        (self.signatures.len() as u32).serialize(writer)?;
+        self.signatures.iter().try_for_each(|(signer, signature)| {
+            signer.serialize(writer)?;
+            signature.write(signer, &self.vote, writer)
+        })
+    }
+}
+
+impl BorshDeserialize for Certificate {
+    fn deserialize_reader<R: borsh::io::Read>(reader: &mut R) -> borsh::io::Result<Self> {
+        let vote = Vote::deserialize_reader(reader)?;
+        // The count is a claim: entries are read one by one, so a lie costs what its bytes cost.
+        let signatures = (0..u32::deserialize_reader(reader)?)
+            .map(|_| {
+                Ok((
+                    NodeId::deserialize_reader(reader)?,
+                    Signature::read(reader)?,
+                ))
+            })
+            .collect::<borsh::io::Result<_>>()?;
+        Ok(Self { vote, signatures })
+    }
+}
+
+/// What a tally says to a vote.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counted {
+    /// The first from this member; this many members now say the same.
+    New(usize),
+    /// The member said the same before.
+    Again,
+    /// The member said something else before: evidence of equivocation. The first word stands.
+    Conflicting,
+}
+
+/// Counts one vote a member for one phase, view and slot. Distinct senders, never messages.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// By position in the committee.
+    votes: Vec<Option<Signed<Vote>>>,
+    /// How many say what; honest runs have one entry.
+    counts: Vec<(Digest, usize)>,
+}
+
+impl Tally {
+    /// Counts a vote whose signature the caller has checked. Outsiders' votes are the caller's to
+    /// refuse: it panics on a signer that is not in the committee.
+    pub fn add(&mut self, committee: &Committee, vote: &Signed<Vote>) -> Counted {
+        let position = committee
+            .position(vote.signer())
+            .expect("the caller checked membership");
+        if self.votes.is_empty() {
+            self.votes.resize(committee.n(), None);
+        }
+        let digest = vote.body().digest;
+        match &self.votes[position] {
+            Some(earlier) if earlier.body().digest == digest => Counted::Again,
+            Some(_) => Counted::Conflicting,
+            None => {
+                self.votes[position] = Some(vote.clone());
+                Counted::New(self.count_up(digest))
+            }
+        }
+    }
+
+    fn count_up(&mut self, digest: Digest) -> usize {
+        if let Some((_, count)) = self.counts.iter_mut().find(|(said, _)| *said == digest) {
+            *count += 1;
+            return *count;
+        }
+        self.counts.push((digest, 1));
+        1
+    }
+
+    /// How many members stand for `digest`.
+    pub fn count(&self, digest: &Digest) -> usize {
+        self.counts
+            .iter()
+            .find(|(said, _)| said == digest)
+            .map_or(0, |(_, count)| *count)
+    }
+
+    /// What has at least `needed` members behind it, if anything has.
+    pub fn leading(&self, needed: usize) -> Option<Digest> {
+        self.counts
+            .iter()
+            .find(|(_, count)| *count >= needed)
+            .map(|(digest, _)| *digest)
+    }
+
+    /// What the member at this place in the committee said.
+    pub fn vote_of(&self, position: usize) -> Option<&Signed<Vote>> {
+        self.votes.get(position)?.as_ref()
+    }
+
+    /// The certificate for `digest`, from the first `needed` members in turn order that stand for it.
+    pub fn certificate(&self, digest: &Digest, needed: usize) -> Option<Certificate> {
+        if self.count(digest) < needed {
+            return None;
+        }
+        Certificate::collect(
+            self.votes
+                .iter()
+                .flatten()
+                .filter(|vote| vote.body().digest == *digest)
+                .take(needed),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quorums_match_the_published_table() {
+        // reference: n -> (f, q) for PBFT, QBFT and Simplex.
+        let table = [
+            (4, 1, 3),
+            (5, 1, 4),
+            (6, 1, 4),
+            (7, 2, 5),
+            (10, 3, 7),
+            (31, 10, 21),
+        ];
+        for (n, f, q) in table {
+            assert_eq!(
+                (byzantine_faults(n), byzantine_quorum(n)),
+                (f, q),
+                "n = {n}"
+            );
+        }
+    }
+
+    #[test]
+    fn two_quorums_share_an_honest_member_and_the_rest_can_form_one() {
+        for n in 1..=1000 {
+            let (f, q) = (byzantine_faults(n), byzantine_quorum(n));
+            assert!(2 * q > n + f, "n = {n}: two quorums may share only liars");
+            assert!(q <= n - f, "n = {n}: {f} silent members would stop it");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What parties sign: calls of contracts, with a number that makes each happen once.
+
+use std::sync::Arc;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::{
+    codec,
+    crypto::{Keypair, SIGNATURE_LEN, Signable, Signed},
+    types::{Digest, PartyId, TxId},
+};
+
+/// A contract instance: the id of the transaction that created it.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Default,
+    BorshSerialize,
+    BorshDeserialize,
+)]
+pub struct ContractId(pub Digest);
+
+/// An argument of a call. Numbers are integers: what needs decimals is scaled (tenths of a degree).
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum Value {
+    /// A signed integer.
+    Int(i64),
+    /// A known party.
+    Party(PartyId),
+    /// A text.
+    Text(String),
+}
+
+/// What a transaction asks for.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum Call {
+    /// Make a contract of this kind; its id will be the transaction's.
+    Create {
+        /// Name of the contract's template, "RefrigeratedTransportation" for one.
+        template: String,
+        /// The constructor's arguments, in its order.
+        arguments: Vec<Value>,
+    },
+    /// Call a function of a contract.
+    Invoke {
+        /// Which contract.
+        contract: ContractId,
+        /// Which function, by name.
+        function: String,
+        /// Its arguments, in its order.
+        arguments: Vec<Value>,
+    },
+}
+
+/// What is signed: a call and its number.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Order {
+    /// Number of this order among its signer's; each number executes at most once. Orders may
+    /// arrive out of turn (a gateway that was offline), within a window: see the ledger's replay
+    /// window.
+    pub nonce: u64,
+    /// What to do.
+    pub call: Call,
+}
+
+impl Signable for Order {
+    type Signer = PartyId;
+    const DOMAIN: &'static str = "order";
+}
+
+/// A signed order with its id and size, which are computed once.
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    signed: Signed<Order>,
+    id: TxId,
+    wire_len: usize,
+}
+
+impl Transaction {
+    /// Signs a call.
+    pub fn sign(key: &Arc<Keypair>, party: PartyId, nonce: u64, call: Call) -> Arc<Self> {
+        Arc::new(Self::new(key.sign(party, Order { nonce, call })))
+    }
+
+    fn new(signed: Signed<Order>) -> Self {
+        let id = codec::digest("transaction", &(signed.signer(), signed.body()));
+        let body = borsh::object_length(signed.body()).expect("orders are finite");
+        Self {
+            signed,
+            id,
+            wire_len: body + 4 + SIGNATURE_LEN,
+        }
+    }
+
+    /// Digest of signer and order.
+    pub fn id(&self) -> TxId {
+        self.id
+    }
+
+    /// Who claims to have signed it.
+    pub fn party(&self) -> PartyId {
+        self.signed.signer()
+    }
+
+    /// Its number among the party's.
+    pub fn nonce(&self) -> u64 {
+        self.signed.body().nonce
+    }
+
+    /// What it asks for.
+    pub fn call(&self) -> &Call {
+        &self.signed.body().call
+    }
+
+    /// The signed order.
+    pub fn signed(&self) -> &Signed<Order> {
+        &self.signed
+    }
+
+    /// Bytes on the wire.
+    pub fn wire_len(&self) -> usize {
+        self.wire_len
+    }
+
+    /// The same transaction with its body changed and the old signature kept: what a member that
+    /// rewrites its own copy can make. Its signature fails, because it was made for another body.
+    #[must_use]
+    pub fn tampered(&self, order: Order) -> Arc<Self> {
+        let mut bytes = codec::encode(&order);
+        let original = codec::encode(&self.signed);
+        bytes.extend_from_slice(&original[original.len() - 4 - SIGNATURE_LEN..]);
+        Arc::new(codec::decode(&bytes).expect("an order, a signer and a signature"))
+    }
+}
+
+impl PartialEq for Transaction {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Transaction {}
+
+impl BorshSerialize for Transaction {
+    fn serialize<W: borsh::io::Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
+        self.signed.serialize(writer)
+    }
+}
+
+impl BorshDeserialize for Transaction {
+    fn deserialize_reader<R: borsh::io::Read>(reader: &mut R) -> borsh::io::Result<Self> {
+        Signed::deserialize_reader(reader).map(Self::new)
+    }
+}
+
+/// What became of a transaction that was ordered.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum Outcome {
+    /// It did what it asked for.
+    Ok,
+    /// The contract said no; nothing changed but the party's replay window. Solidity's bare
+    /// `revert()` gives no reason; we do.
+    Reverted(String),
+    /// Not executed at all: the number was used before or is too old, or the party may not write.
+    /// A correct committee never orders such a transaction.
+    Void(String),
+}
+
+/// What a call did to a contract, for those who watch.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Transition {
+    /// The contract.
+    pub contract: ContractId,
+    /// The function, "constructor" when it was created.
+    pub function: String,
+    /// Who called.
+    pub caller: PartyId,
+    /// Number of the state before; `None` when it was created.
+    pub from: Option<u8>,
+    /// Number of the state after.
+    pub to: u8,
+    /// Who was responsible before; `None` when it was created.
+    pub custodian_before: Option<PartyId>,
+    /// Who is responsible after; `None` once completed.
+    pub custodian_after: Option<PartyId>,
+}
+
+/// Outcome of one transaction of a block.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Receipt {
+    /// Which transaction.
+    pub tx: TxId,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What it did to a contract; `None` unless the outcome is [`Outcome::Ok`].
+    pub transition: Option<Transition>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{crypto::SignatureMode, types::ChainId};
+
+    fn sample() -> (Arc<Keypair>, Arc<Transaction>) {
+        let key = Keypair::from_seed([7; 32], ChainId(3), SignatureMode::Lazy);
+        let call = Call::Create {
+            template: "T".into(),
+            arguments: vec![Value::Int(-1)],
+        };
+        let transaction = Transaction::sign(&key, PartyId(2), 5, call);
+        (key, transaction)
+    }
+
+    #[test]
+    fn survives_the_wire_with_the_length_that_it_says() {
+        let (key, transaction) = sample();
+        let bytes = codec::encode(&*transaction);
+        assert_eq!(bytes.len(), transaction.wire_len());
+        let back: Transaction = codec::decode(&bytes).expect("well-formed");
+        assert_eq!(back.id(), transaction.id());
+        assert!(back.signed().verify(ChainId(3), &key.public()));
+    }
+
+    #[test]
+    fn a_tampered_body_keeps_the_old_signature_and_fails() {
+        let (key, transaction) = sample();
+        let mut order = transaction.signed().body().clone();
+        order.nonce += 1;
+        let forged = transaction.tampered(order);
+        assert_eq!(forged.nonce(), 6);
+        assert_ne!(forged.id(), transaction.id());
+        assert!(!forged.signed().verify(ChainId(3), &key.public()));
+    }
+}

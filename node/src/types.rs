@@ -1,0 +1,161 @@
+//! The quantities of the field, one newtype each.
+//!
+//! `Height` counts blocks of the ledger, `Seq` counts slots of an ordering protocol (a slot may stay
+//! empty, so the two differ), `View` counts leaders. Time on a member's machine is [`LocalTime`]:
+//! what *its* clock says, possibly wrong. World time never enters this crate.
+
+use std::fmt;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+macro_rules! counter {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, BorshSerialize,
+            BorshDeserialize,
+        )]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The next one. Saturates: a peer that names `u64::MAX` must not stop us.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0.saturating_add(1))
+            }
+
+            /// The one before; zero stays zero.
+            #[must_use]
+            pub const fn prev(self) -> Self {
+                Self(self.0.saturating_sub(1))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+counter!(
+    /// Number of a block in the ledger; genesis is 0.
+    Height
+);
+counter!(
+    /// Number of a slot that an ordering protocol decides; it may decide that nothing happens there.
+    Seq
+);
+counter!(
+    /// Number of a leader's reign: view (PBFT), term (Raft), round (Tendermint).
+    View
+);
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, BorshSerialize,
+            BorshDeserialize,
+        )]
+        pub struct $name(pub $inner);
+
+        impl $name {
+            /// As an index into a table that lists all of them in order.
+            #[must_use]
+            pub const fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// A machine with a network address: a validator, a gateway, a reader.
+    NodeId(u16), "n"
+);
+name!(
+    /// An organisation of the consortium. A member runs nodes.
+    MemberId(u16), "m"
+);
+name!(
+    /// A known identity that signs transactions: a device, an operator, an organisation.
+    PartyId(u32), "p"
+);
+
+/// A SHA-256 digest.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, BorshSerialize, BorshDeserialize,
+)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// All zeros: the parent of genesis, the root of nothing, the digest of a null request.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// The first eight bytes as a number, for running hashes and hash tables.
+    #[must_use]
+    pub fn prefix(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..4]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Digest of a block's header: what parents, votes and certificates name.
+pub type BlockId = Digest;
+/// Digest of a transaction's signer and body (not of its signature, so it is not malleable).
+pub type TxId = Digest;
+
+/// Monotonic nanoseconds since a node's clock was started.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub struct Mono(pub u64);
+
+impl Mono {
+    /// Nanoseconds from `earlier` to here; zero if `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Wall-clock nanoseconds since the Unix epoch, as a node's clock shows them.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug, BorshSerialize, BorshDeserialize,
+)]
+pub struct Wall(pub u64);
+
+/// What a node's own clock says now.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct LocalTime {
+    /// Never goes back; timers count on it.
+    pub mono: Mono,
+    /// May be wrong; block timestamps use it.
+    pub wall: Wall,
+}
+
+/// Separates one consortium from another: every signature is bound to it.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug, BorshSerialize, BorshDeserialize,
+)]
+pub struct ChainId(pub u64);
