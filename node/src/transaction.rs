@@ -131,8 +131,8 @@ impl Transaction {
     /// The same transaction with its body changed and the old signature kept: what a member that
     /// rewrites its own copy can make. Its signature fails, because it was made for another body.
     #[must_use]
-    pub fn tampered(&self, order: Order) -> Arc<Self> {
-        let mut bytes = codec::encode(&order);
+    pub fn tampered(&self, order: &Order) -> Arc<Self> {
+        let mut bytes = codec::encode(order);
         let original = codec::encode(&self.signed);
         bytes.extend_from_slice(&original[original.len() - 4 - SIGNATURE_LEN..]);
         Arc::new(codec::decode(&bytes).expect("an order, a signer and a signature"))
@@ -232,7 +232,7 @@ mod tests {
         let (key, transaction) = sample();
         let mut order = transaction.signed().body().clone();
         order.nonce += 1;
-        let forged = transaction.tampered(order);
+        let forged = transaction.tampered(&order);
         assert_eq!(forged.nonce(), 6);
         assert_ne!(forged.id(), transaction.id());
         assert!(!forged.signed().verify(ChainId(3), &key.public()));

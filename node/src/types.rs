@@ -103,8 +103,7 @@ impl Digest {
     /// The first eight bytes as a number, for running hashes and hash tables.
     #[must_use]
     pub fn prefix(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        u64::from_le_bytes(*self.0.first_chunk().expect("32 bytes begin with 8"))
     }
 }
 
