@@ -1,1 +1,8 @@
-//! x
+//! Everything around a member: network, clocks, disks, sensors, faults, cheats, invariants, reports.
+
+pub mod cast;
+pub mod ending;
+pub mod fact;
+pub mod rng;
+pub mod scenario;
+pub mod time;

@@ -22,4 +22,4 @@ pub struct Entry {
 
 /// A chain with its state.
 #[derive(Debug)]
-pub struct Ledger;
+pub struct Ledger(());
