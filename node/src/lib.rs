@@ -10,10 +10,12 @@
 
 pub mod block;
 pub mod codec;
+pub mod contracts;
 pub mod crypto;
 pub mod engine;
 pub mod ledger;
 pub mod membership;
+pub mod mempool;
 pub mod node;
 pub mod quorum;
 pub mod transaction;

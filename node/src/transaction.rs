@@ -35,6 +35,8 @@ pub enum Value {
     Party(PartyId),
     /// A text.
     Text(String),
+    /// Nobody: Solidity's address zero, where a party is expected.
+    Nobody,
 }
 
 /// What a transaction asks for.
