@@ -9,6 +9,8 @@
 //! [`clique`], [`central`]), [`mempool`], and [`node`] with its one implementation, [`validator`].
 
 pub mod block;
+pub mod central;
+pub mod clique;
 pub mod codec;
 pub mod crypto;
 pub mod engine;
@@ -16,5 +18,6 @@ pub mod ledger;
 pub mod membership;
 pub mod node;
 pub mod quorum;
+pub mod sealed;
 pub mod transaction;
 pub mod types;
