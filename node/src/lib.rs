@@ -9,6 +9,8 @@
 //! [`clique`], [`central`]), [`mempool`], and [`node`] with its one implementation, [`validator`].
 
 pub mod block;
+pub mod central;
+pub mod clique;
 pub mod codec;
 pub mod contracts;
 pub mod crypto;
@@ -18,5 +20,6 @@ pub mod membership;
 pub mod mempool;
 pub mod node;
 pub mod quorum;
+pub mod sealed;
 pub mod transaction;
 pub mod types;
