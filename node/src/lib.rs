@@ -23,3 +23,4 @@ pub mod quorum;
 pub mod sealed;
 pub mod transaction;
 pub mod types;
+pub mod validator;

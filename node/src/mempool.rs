@@ -29,6 +29,14 @@ pub struct BatchLimits {
     pub bytes: usize,
 }
 
+impl BatchLimits {
+    /// Whether these transactions fit into one block.
+    pub fn admits(&self, batch: &[Arc<Transaction>]) -> bool {
+        let bytes: usize = batch.iter().map(|transaction| transaction.wire_len()).sum();
+        batch.len() <= self.count && bytes <= self.bytes
+    }
+}
+
 /// Why a transaction was not admitted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, thiserror::Error)]
 pub enum MempoolRefusal {
@@ -114,6 +122,12 @@ impl Mempool {
     /// Whether this transaction waits.
     pub fn contains(&self, tx: &TxId) -> bool {
         self.places.contains_key(tx)
+    }
+
+    /// A transaction that waits.
+    pub fn get(&self, tx: &TxId) -> Option<&Arc<Transaction>> {
+        let place = self.places.get(tx)?;
+        self.ages.get(&(place.since, place.arrival))
     }
 
     /// Since when the oldest waits.
