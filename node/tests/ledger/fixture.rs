@@ -67,12 +67,13 @@ impl Consortium {
         &self.executor.registry
     }
 
-    pub(crate) fn ledger(&self) -> Ledger {
-        Ledger::new(State::new())
-    }
-
     pub(crate) fn sign(&self, party: PartyId, nonce: u64, call: Call) -> Arc<Transaction> {
         Transaction::sign(&self.parties[party.index()], party, nonce, call)
+    }
+
+    /// An order of somebody whom the registry does not list.
+    pub(crate) fn stranger(&self, call: Call) -> Arc<Transaction> {
+        Transaction::sign(&self.parties[0], PartyId(99), 0, call)
     }
 
     pub(crate) fn create(&self, nonce: u64) -> Arc<Transaction> {
@@ -104,7 +105,7 @@ impl Consortium {
             arguments: vec![
                 Value::Int(600),
                 Value::Int(temperature),
-                Value::Int(nonce as i64),
+                Value::Int(nonce.cast_signed()),
             ],
         };
         self.sign(DEVICE, nonce, call)
@@ -145,7 +146,7 @@ impl Consortium {
 
     /// Four final blocks: a shipment, two readings, one more reading, nothing.
     pub(crate) fn voyage(&self) -> Ledger {
-        let mut ledger = self.ledger();
+        let mut ledger = empty_ledger();
         let created = self.create(0);
         let readings = [80, 90, 90].map(i64::from);
         let readings: Vec<_> = (0..)
@@ -158,6 +159,11 @@ impl Consortium {
         self.append_final(&mut ledger, Vec::new());
         ledger
     }
+}
+
+/// A chain of nothing but genesis.
+pub(crate) fn empty_ledger() -> Ledger {
+    Ledger::new(State::new())
 }
 
 /// A block on the head that carries the results of its parent.

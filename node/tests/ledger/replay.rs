@@ -17,8 +17,8 @@ fn numbers() -> impl Strategy<Value = Vec<u64>> {
     let step = prop_oneof![
         8 => -3..4i64,
         3 => -200..200i64,
-        2 => -(WINDOW as i64) - 5..WINDOW as i64 + 5,
-        1 => 0..3 * WINDOW as i64,
+        2 => -(WINDOW.cast_signed()) - 5..WINDOW.cast_signed() + 5,
+        1 => 0..3 * WINDOW.cast_signed(),
     ];
     vec(step, 1..150).prop_map(|steps| {
         let walk = steps.into_iter().scan(WINDOW, |at, step| {
