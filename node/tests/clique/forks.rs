@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use consortium_node::{
-    clique::{BATCH, CliqueMessage, TieBreak},
+    clique::{BATCH, Clique, CliqueMessage, HeadStatus, TieBreak},
     engine::{Forks, Message, Refusal, Tale},
-    types::NodeId,
+    types::{Digest, NodeId},
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 const ALL: [usize; 4] = [0, 1, 2, 3];
 
 /// Four nodes, all in turn up to height 4, which node 0 sealed: heights 3 and 4 bar 3 and 0 from 5.
-fn at_height_4(tie_break: TieBreak) -> Net<consortium_node::clique::Clique> {
+fn at_height_4(tie_break: TieBreak) -> Net<Clique> {
     let mut config = config();
     config.tie_break = tie_break;
     let mut net = net_of(4, &config);
@@ -230,4 +230,27 @@ fn a_chain_that_anyone_follows_never_breaks_the_limit_whatever_the_cuts() {
                 .all(|tale| !matches!(tale, Tale::Equivocation { .. }))
         );
     }
+}
+
+#[test]
+fn whoever_shows_a_lighter_chain_is_told_of_the_heavier_one_and_a_heavier_one_is_asked_for() {
+    let mut net = at_height_4(TieBreak::FirstSeen);
+    let ours = net.hosts[0].engine.head();
+    net.stop(0);
+    let sent = |net: &Net<Clique>| (net.count("STATUS"), net.count("FETCH"));
+    let mut claim = HeadStatus {
+        head: Digest([5; 32]),
+        ..ours
+    };
+    net.inject(0, 2, &CliqueMessage::Status(claim));
+    assert_eq!(sent(&net), (0, 0), "first seen does not look at equals");
+    claim.total_difficulty -= 1;
+    net.inject(0, 2, &CliqueMessage::Status(claim));
+    assert_eq!(sent(&net), (1, 0));
+    claim.total_difficulty += 2;
+    net.inject(0, 2, &CliqueMessage::Status(claim));
+    assert_eq!(sent(&net), (1, 1));
+    let stale = branch(4, &genesis(), &[2]).remove(0);
+    net.inject(0, 2, &CliqueMessage::NewBlock(stale));
+    assert_eq!(sent(&net), (2, 1), "news of a lighter branch");
 }
