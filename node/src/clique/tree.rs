@@ -212,3 +212,101 @@ impl Tree {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        block::{Header, Results},
+        clique::{SEAL, TieBreak},
+        crypto::{Keypair, SignatureMode},
+        membership::Committee,
+        types::ChainId,
+    };
+
+    /// A tree of so many blocks in a row, and their ids.
+    fn grown(length: u64) -> (Tree, Vec<BlockId>) {
+        let chain = ChainId(1);
+        let key = Keypair::from_seed([1; 32], chain, SignatureMode::Lazy);
+        let rule = ForkChoice {
+            tie_break: TieBreak::FirstSeen,
+            committee: Committee::new(chain, vec![(NodeId(0), key.public())]),
+            seed: 0,
+            me: NodeId(0),
+        };
+        let genesis = Block::genesis(Digest::ZERO);
+        let mut tree = Tree::new(&genesis);
+        let mut ids = vec![genesis.id()];
+        for height in 1..=length {
+            let header = Header {
+                height: Height(height),
+                parent: ids[height as usize - 1],
+                transactions_root: Digest::ZERO,
+                results: Results::default(),
+                timestamp: Wall(height),
+                proposer: NodeId(0),
+                extra: Vec::new(),
+            };
+            let block = Block::new(header, Vec::new());
+            ids.push(block.id());
+            tree.insert(SealedBlock::new(&key, NodeId(0), SEAL, block), 2, &rule);
+        }
+        (tree, ids)
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_is_promised_is_kept() {
+        let (tree, ids) = grown(3 * KEEP);
+        assert_eq!(
+            tree.nodes.len() as u64,
+            KEEP + 1,
+            "KEEP blocks below the head's height and a margin of n = 1"
+        );
+        assert_eq!(tree.nodes.len(), tree.by_height.len());
+        let lowest = tree.lowest();
+        assert_eq!(lowest, Height(2 * KEEP + 1));
+        let parent = ids[lowest.0 as usize - 1];
+        assert!(
+            tree.contains(&parent),
+            "the lowest block that is taken has its parent here"
+        );
+        assert_eq!(tree.head().total_difficulty, 6 * KEEP);
+    }
+
+    #[test]
+    fn an_answer_begins_where_the_chains_part_and_is_bounded() {
+        let (longer, ids) = grown(500);
+        let (shorter, _) = grown(300);
+        let locator = shorter.locator(ids[500]);
+        assert!(locator.have.len() <= LOCATOR);
+        assert!(locator.have.contains(&ids[300]) && locator.have.contains(&ids[0]));
+        let answer: Vec<_> = longer
+            .missing(&locator)
+            .iter()
+            .map(|sealed| sealed.block().id())
+            .collect();
+        assert_eq!(answer, ids[301..301 + BATCH]);
+        let stranger = Locator {
+            target: ids[500],
+            have: vec![Digest::ZERO],
+        };
+        assert!(longer.missing(&stranger).is_empty(), "nothing in common");
+        let unknown = Locator {
+            target: Digest::ZERO,
+            have: vec![ids[0]],
+        };
+        assert!(longer.missing(&unknown).is_empty(), "no such branch");
+    }
+
+    #[test]
+    fn a_locator_reaches_down_to_where_memory_ends() {
+        let (tree, ids) = grown(3 * KEEP);
+        let locator = tree.locator(ids[0]);
+        assert!(locator.have.len() <= LOCATOR);
+        assert_eq!(
+            locator.have.last(),
+            Some(&ids[2 * KEEP as usize]),
+            "a power of two below the head"
+        );
+    }
+}
