@@ -15,6 +15,7 @@ pub mod engine;
 pub mod ledger;
 pub mod membership;
 pub mod node;
+pub mod pbft;
 pub mod quorum;
 pub mod transaction;
 pub mod types;
