@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod membership;
 pub mod mempool;
 pub mod node;
+pub mod pbft;
 pub mod quorum;
 pub mod sealed;
 pub mod transaction;
