@@ -33,13 +33,13 @@ use crate::{
     block::{Block, Finality},
     crypto::Keypair,
     engine::{
-        BlockFault, Effect, Engine, FaultModel, Forks, Input, Kind, Message, Outbox, Refusal,
-        Relay, ReplyRule, Slot, Status, Tale, Ticket, Want,
+        BlockFault, Effect, Engine, FaultModel, Input, Outbox, Refusal, Relay, ReplyRule, Status,
+        Tale, Ticket, Want,
     },
     membership::Committee,
     quorum::Phase,
     sealed::SealedBlock,
-    types::{BlockId, Height, LocalTime, Mono, NodeId, Seq, View, Wall},
+    types::{BlockId, Height, LocalTime, Mono, NodeId, View, Wall},
 };
 
 /// The database's signature under a block.
