@@ -130,11 +130,8 @@ impl ReplayWindow {
         full as u64 * 64 + u64::from(rest)
     }
 
-    /// Moves `low` up by `by`, forgets what falls below, and then over what was executed above.
+    /// Moves `low` up by `by` and forgets what falls below it.
     fn advance(&mut self, by: u64) {
-        if by == 0 {
-            return;
-        }
         self.low += by;
         let whole = usize::try_from(by / 64).unwrap_or(usize::MAX);
         self.words.drain(..whole.min(self.words.len()));
@@ -148,7 +145,6 @@ impl ReplayWindow {
         while self.words.last() == Some(&0) {
             self.words.pop();
         }
-        self.advance(self.in_turn());
     }
 }
 
