@@ -7,3 +7,4 @@ pub mod net;
 pub mod rng;
 pub mod scenario;
 pub mod time;
+pub mod workload;
