@@ -6,6 +6,7 @@
 //! there. Both are pure machines: the world owns the queue of events and calls them.
 
 pub mod fleet;
+pub mod gateway;
 pub mod journey;
 pub mod physics;
 #[cfg(test)]
