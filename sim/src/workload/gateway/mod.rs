@@ -134,7 +134,7 @@ impl Gateway {
             ReplyRule::One | ReplyRule::Depth(_) => 1,
             ReplyRule::WeakQuorum => cast.committee.weak_quorum(),
         };
-        // A plan that is compared under several protocols may ask for more than one of them has to ask.
+        // A plan for several protocols may ask for more validators than this one has to ask.
         let wanted = plan.gateway.reply_quorum.unwrap_or(claimed);
         let needed = wanted.min(validators.len());
         Self {
