@@ -1,0 +1,3 @@
+//! The wires between nodes.
+
+pub mod matrix;
