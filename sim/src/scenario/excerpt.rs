@@ -35,11 +35,11 @@ impl Excerpt {
         if text[line_start..start].chars().nth(AROUND).is_some() {
             shown.push('…');
         }
-        shown.extend(before.into_iter().rev().map(printable));
+        shown.extend(before.into_iter().rev().map(visible));
         let underline_start = shown.len();
         let mut underline_end = underline_start;
         for (offset, character) in text[start..line_end].char_indices().take(AROUND) {
-            shown.push(printable(character));
+            shown.push(visible(character));
             if start + offset < end {
                 underline_end = shown.len();
             }
@@ -47,9 +47,13 @@ impl Excerpt {
         if text[start..line_end].chars().nth(AROUND).is_some() {
             shown.push('…');
         }
+        if underline_end == shown.len() && underline_end == underline_start {
+            // Something is missing at the end of the line: there must be a place to point to.
+            shown.push(' ');
+        }
         Self {
             name: name.to_owned(),
-            text: shown.trim_end().to_owned() + " ",
+            text: shown,
             underlined: underline_start..underline_end,
             line,
             column,
@@ -99,8 +103,13 @@ fn floor(text: &str, byte: usize) -> usize {
     byte
 }
 
+/// A text without what must not reach a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(visible).collect()
+}
+
 /// Escape sequences, tabs and invisible characters must not reach a terminal.
-fn printable(character: char) -> char {
+fn visible(character: char) -> char {
     match character {
         '\t' => ' ',
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '·',

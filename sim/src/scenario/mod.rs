@@ -76,9 +76,9 @@ pub struct Loaded {
 pub fn load(source: &Source, overrides: &[String]) -> Result<Loaded, Problems> {
     let text = source.text()?;
     let log = Log::default();
-    let file = log.text(source.path.display().to_string(), text.into());
+    let file = log.text(&source.path.display().to_string(), text);
     let mut tree = tree::document(&log, file, text);
-    if !log.is_empty() {
+    if log.count() > 0 {
         // Half a document would only give rise to more problems that are none.
         return Err(log.into_problems());
     }
@@ -90,7 +90,7 @@ pub fn load(source: &Source, overrides: &[String]) -> Result<Loaded, Problems> {
     network::lay_profile_under(&mut tree, &profiles);
 
     let plan = read_plan(&log, &tree, &profiles, source, text);
-    if !log.is_empty() {
+    if log.count() > 0 {
         return Err(log.into_problems());
     }
     let effective = match Source::title(text) {
@@ -106,16 +106,19 @@ pub fn load(source: &Source, overrides: &[String]) -> Result<Loaded, Problems> {
 }
 
 fn built_in(log: &Log, name: &str, text: &'static str) -> Table {
-    let number = log.text(name.to_owned(), text.into());
+    let number = log.built_in(name, text);
     tree::document(log, number, text)
 }
 
 /// Reads every part; what is wrong is in the log afterwards.
 fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &str) -> Plan {
     let root = Section::root(log, tree, &KEYS);
+    let before = log.count();
     let duration = root.duration("duration", Duration::from_millis(1));
+    // Nothing is too late for a run whose length is unknown.
+    let length = (log.count() == before).then_some(duration);
     let warm_up = root.duration("warm_up", Duration::ZERO);
-    if warm_up >= duration && root.get("duration").is_some() {
+    if length.is_some_and(|length| warm_up >= length) {
         let hint = "nothing would be measured: make it shorter than `duration`".to_owned();
         root.problem("warm_up", "the warm-up is as long as the run", Some(hint));
     }
@@ -137,7 +140,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
     let network = network::network(&root);
     network::check_regions(&member_sections, &members, &network);
     let validators = members.iter().map(|member| member.validators).sum();
-    let fleet = fleet::fleet(&root, &party_names, &parties, duration);
+    let fleet = fleet::fleet(&root, &party_names, &parties, length);
     let name = source.path.file_stem().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
     Plan {
@@ -155,8 +158,8 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         mempool: consensus::mempool(&root),
         gateway: consensus::gateway(&root, members.len()),
         cold_chain: fleet::cold_chain(&root, &party_names, &parties),
-        faults: faults::faults(&root, &members, &member_names, duration),
-        cheats: cheats::cheats(&root, &members, &member_names, &fleet, duration),
+        faults: faults::faults(&root, &members, &member_names, length),
+        cheats: cheats::cheats(&root, &members, &member_names, &fleet, length),
         expect: Expect {
             violations: cheats::violations(&root),
         },

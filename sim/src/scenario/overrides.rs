@@ -12,7 +12,7 @@ const DEEPEST: usize = 8;
 /// Lays one override over the tree. Its text is `path=value`; the path is dotted, elements of arrays go by
 /// number, or by name where they have one; the value is TOML, or else a bare string.
 pub(crate) fn apply(log: &Log, root: &mut Table, setting: &str) {
-    let text = log.text("--set".to_owned(), setting.into());
+    let text = log.text("--set", setting);
     let whole = Span::new(text, &(0..setting.len()));
     let Some(equals) = find_equals(setting) else {
         let hint = "write --set path=value, for instance --set consensus.protocol=clique";

@@ -3,12 +3,14 @@
 use std::{
     cell::{Cell, RefCell},
     fmt,
-    sync::Arc,
 };
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan};
 
-use super::{excerpt::Excerpt, tree::Span};
+use super::{
+    excerpt::{Excerpt, printable},
+    tree::Span,
+};
 
 /// A scenario with more problems than this is not read to the end of them.
 const KEPT: usize = 1000;
@@ -40,14 +42,16 @@ pub struct Problem {
 #[derive(Clone, Debug)]
 struct Text {
     name: String,
-    text: Arc<str>,
+    text: String,
+    /// Carried with this program: nobody typed it, so it is never to blame.
+    built_in: bool,
 }
 
 impl Problems {
     /// A problem with a file as a whole.
     pub(crate) fn whole(name: &str, message: String, hint: Option<String>) -> Self {
         let log = Log::default();
-        let text = log.text(name.to_owned(), "".into());
+        let text = log.text(name, "");
         log.add(Span::new(text, &(0..0)), message, hint);
         log.into_problems()
     }
@@ -81,11 +85,14 @@ impl Problems {
             .with_links(false)
             .with_context_lines(0);
         let mut out = String::new();
-        for problem in self.list.iter().take(SHOWN) {
+        for (i, problem) in self.list.iter().take(SHOWN).enumerate() {
+            if i > 0 {
+                out.push('\n');
+            }
             let text = &self.texts[problem.span.text];
             let report = Report {
                 problem,
-                excerpt: (!text.text.is_empty()).then(|| {
+                excerpt: (problem.span.end > 0).then(|| {
                     Excerpt::new(&text.name, &text.text, problem.span.start..problem.span.end)
                 }),
                 name: &text.name,
@@ -98,7 +105,7 @@ impl Problems {
         }
         match self.count() - self.list.len().min(SHOWN) {
             0 => {}
-            more => out.push_str(&format!("… and {more} more problems\n")),
+            more => out.push_str(&format!("\n… and {more} more problems\n")),
         }
         out
     }
@@ -159,21 +166,39 @@ pub(crate) struct Log {
 
 impl Log {
     /// Makes a text known; its number goes into spans.
-    pub(crate) fn text(&self, name: String, text: Arc<str>) -> usize {
+    pub(crate) fn text(&self, name: &str, text: &str) -> usize {
+        self.keep(name, text, false)
+    }
+
+    /// Makes a text known that is carried with this program.
+    pub(crate) fn built_in(&self, name: &str, text: &str) -> usize {
+        self.keep(name, text, true)
+    }
+
+    fn keep(&self, name: &str, text: &str, built_in: bool) -> usize {
         let mut texts = self.texts.borrow_mut();
-        texts.push(Text { name, text });
+        texts.push(Text {
+            name: name.to_owned(),
+            text: text.to_owned(),
+            built_in,
+        });
         texts.len() - 1
     }
 
-    /// Writes a problem down.
+    /// Whether somebody typed this.
+    pub(crate) fn is_typed(&self, span: Span) -> bool {
+        !self.texts.borrow()[span.text].built_in
+    }
+
+    /// Writes a problem down. What nobody typed is a problem of the file as a whole.
     pub(crate) fn add(&self, span: Span, message: impl Into<String>, hint: Option<String>) {
+        let typed = self.is_typed(span);
         let mut list = self.list.borrow_mut();
-        let message = message.into();
         if list.len() < KEPT {
             list.push(Problem {
-                message,
-                hint,
-                span,
+                message: printable(&message.into()),
+                hint: hint.as_deref().map(printable),
+                span: if typed { span } else { Span::new(0, &(0..0)) },
             });
         } else {
             self.more.set(self.more.get() + 1);
@@ -185,9 +210,9 @@ impl Log {
         self.list.borrow().len() < SHOWN
     }
 
-    /// Whether nothing is wrong so far.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.borrow().is_empty()
+    /// How many problems there are so far.
+    pub(crate) fn count(&self) -> usize {
+        self.list.borrow().len() + self.more.get()
     }
 
     /// All that was written down.

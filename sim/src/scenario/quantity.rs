@@ -69,7 +69,7 @@ pub(crate) fn decimal(text: &str, places: u32) -> Result<i64, String> {
     };
     let amount = scaled(digits, 10_u128.pow(places)).map_err(|error| match error {
         Unfit::NoNumber => "write a plain decimal number".to_owned(),
-        Unfit::TooFine => format!("at most {places} decimals"),
+        Unfit::TooFine => format!("no more than {places} digits after the point"),
         Unfit::TooLarge => "this is far out of range".to_owned(),
     })?;
     let amount = i64::try_from(amount).map_err(|_| "this is far out of range".to_owned())?;
@@ -164,7 +164,8 @@ fn split_part(text: &str) -> (&str, &str) {
 pub(crate) fn spell(span: Duration) -> String {
     let mut rest = span.as_nanos();
     let mut out = String::new();
-    for (name, scale) in NANOS.iter().rev() {
+    // Hours are the largest unit: "24h" is how a day is typed.
+    for (name, scale) in NANOS[..6].iter().rev() {
         if rest >= *scale {
             out.push_str(&format!("{}{name}", rest / scale));
             rest %= scale;

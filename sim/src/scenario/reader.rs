@@ -13,6 +13,9 @@ use super::{
 /// Longer spans are refused: about a year, so that sums of them never overflow.
 pub(crate) const LONGEST: Duration = Duration::from_hours(400 * 24);
 
+/// Longer arrays are refused, which also keeps every check of all against all quick.
+const MOST_ITEMS: usize = 1000;
+
 static EMPTY: Table = Table::new();
 
 /// A table whose keys are known.
@@ -78,7 +81,13 @@ impl<'a> Section<'a> {
             return &[];
         };
         match &node.value {
-            Value::List(items) => items,
+            Value::List(items) if items.len() <= MOST_ITEMS => items,
+            Value::List(items) => {
+                let message = format!("`{}` has {} elements", self.path_of(key), items.len());
+                let hint = format!("at most {MOST_ITEMS}");
+                self.log.add(node.span, message, Some(hint));
+                &items[..MOST_ITEMS]
+            }
             _ => {
                 self.mistyped(node, key, "an array");
                 &[]
@@ -119,6 +128,14 @@ impl<'a> Section<'a> {
     /// Reports a problem with the value of a key.
     pub(crate) fn problem(&self, key: &str, message: impl Into<String>, hint: Option<String>) {
         self.log.add(self.place(key), message, hint);
+    }
+
+    /// Reports that the values of two keys do not fit; points to the first unless only the second was
+    /// typed.
+    pub(crate) fn problem_of_two(&self, key: &str, other: &str, message: &str, hint: String) {
+        let typed = |key: &&str| self.log.is_typed(self.place(key));
+        let key = [key, other].into_iter().find(typed).unwrap_or(key);
+        self.problem(key, message, Some(hint));
     }
 
     /// A string.
@@ -380,7 +397,9 @@ impl<'a> Names<'a> {
         let name = section.text_of(node, key)?;
         let found = self.names.iter().position(|known| *known == name);
         if found.is_none() {
-            let hint = suggest::hint(name, self.plural, self.names.iter().copied());
+            let hint = section.log().wants_hints().then(|| {
+                suggest::hint(name, self.plural, self.names.iter().copied()).unwrap_or_default()
+            });
             let message = format!("there is no {} {}", self.singular, quote(name));
             section.log().add(node.span, message, hint);
         }

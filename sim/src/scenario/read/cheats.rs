@@ -47,11 +47,11 @@ pub(crate) fn cheats<'a>(
     members: &[MemberPlan],
     names: &Names<'a>,
     fleet: &FleetPlan,
-    duration: Duration,
+    length: Option<Duration>,
 ) -> Vec<CheatPlan> {
     let read = |section: &Section<'a>| {
         let kind = kind_of(section, &KINDS)?;
-        let (at, until) = period(section, duration);
+        let (at, until) = period(section, length);
         let kind = cheat(section, kind, members, names)?;
         let on_golden = matches!(
             kind,
@@ -152,7 +152,8 @@ fn check_golden(section: &Section<'_>, kind: &CheatKind, fleet: &FleetPlan) {
     };
     let recorded = golden_temperatures(&fleet.legs);
     if !recorded.contains(from_dc) {
-        let list: Vec<_> = recorded.iter().map(|dc| tenths(*dc)).collect();
+        let mut list: Vec<_> = recorded.iter().map(|dc| tenths(*dc)).collect();
+        list.dedup();
         let hint = format!("it reads {} on its way", list.join(", "));
         let message = "the golden package never reads this temperature";
         section.problem("from_temperature_c", message, Some(hint));

@@ -46,6 +46,7 @@ fn pbft(consensus: &Section<'_>) -> PbftPlan {
             "status_interval",
         ],
     );
+    let before = section.log().count();
     let plan = PbftPlan {
         checkpoint_interval: section.integer("checkpoint_interval", 1..=MANY),
         window: section.integer("window", 2..=2 * MANY),
@@ -54,21 +55,21 @@ fn pbft(consensus: &Section<'_>) -> PbftPlan {
         view_change_timeout: section.duration("view_change_timeout", TICK),
         status_interval: section.duration("status_interval", TICK),
     };
+    if section.log().count() > before {
+        return plan;
+    }
     if plan.window < 2 * plan.checkpoint_interval {
         let hint = format!(
-            "at least {}, or a shorter interval",
+            "a window of at least {}, or a shorter interval",
             2 * plan.checkpoint_interval
         );
         let message = "the window must hold two checkpoint intervals (L >= 2K)";
-        section.problem("window", message, Some(hint));
+        section.problem_of_two("window", "checkpoint_interval", message, hint);
     }
     if plan.pipeline > plan.window {
         let message = "the pipeline cannot be longer than the window";
-        section.problem(
-            "pipeline",
-            message,
-            Some(format!("at most {}", plan.window)),
-        );
+        let hint = format!("a pipeline of at most {}", plan.window);
+        section.problem_of_two("pipeline", "window", message, hint);
     }
     plan
 }

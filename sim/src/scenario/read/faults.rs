@@ -6,7 +6,7 @@ use crate::{
     scenario::{
         plan::{FaultKind, FaultPlan, MemberIndex, MemberPlan, Target},
         quantity::spell,
-        reader::{Names, Section},
+        reader::{LONGEST, Names, Section},
         suggest::{self, quote},
         tree::Value,
     },
@@ -27,14 +27,14 @@ pub(crate) fn faults<'a>(
     root: &Section<'a>,
     members: &[MemberPlan],
     names: &Names<'a>,
-    duration: Duration,
+    length: Option<Duration>,
 ) -> Vec<FaultPlan> {
     let mut plans: Vec<FaultPlan> = Vec::new();
     for section in root.open_sections("fault") {
         let Some(kind) = kind_of(&section, &KINDS) else {
             continue;
         };
-        let (at, until) = period(&section, duration);
+        let (at, until) = period(&section, length);
         let fault = match kind {
             "crash" => crash(&section, members, names),
             "partition" => partition(&section, names),
@@ -78,13 +78,11 @@ pub(crate) fn kind_of<'a>(
 }
 
 /// From when until when. Every instant is a time since the start, within the run.
-pub(crate) fn period(section: &Section<'_>, duration: Duration) -> (Time, Option<Time>) {
+pub(crate) fn period(section: &Section<'_>, length: Option<Duration>) -> (Time, Option<Time>) {
+    let length = length.unwrap_or(2 * LONGEST);
     let at = section.duration("at", Duration::ZERO);
-    if at >= duration {
-        let hint = format!(
-            "the run ends at {}, give or take the drain",
-            spell(duration)
-        );
+    if at >= length {
+        let hint = format!("the run lasts {}", spell(length));
         section.problem("at", "this is after the end of the run", Some(hint));
     }
     if section.get("until").is_some() && section.get("for").is_some() {
@@ -103,10 +101,10 @@ pub(crate) fn period(section: &Section<'_>, duration: Duration) -> (Time, Option
     };
     if until <= at {
         section.problem(key, "this ends before it begins", None);
-    } else if until > duration && at < duration {
+    } else if until > length && at < length {
         let hint = format!(
             "at most {}; leave it out if it lasts for good",
-            spell(duration)
+            spell(length)
         );
         section.problem(key, "this ends after the end of the run", Some(hint));
     }

@@ -36,6 +36,7 @@ pub(crate) fn cold_chain<'a>(
             "max_humidity_pct",
         ],
     );
+    let before = section.log().count();
     let terms = ColdChain {
         owner: writer(&section, "owner", names, parties),
         observer: names.find(&section, "observer").unwrap_or(0),
@@ -57,7 +58,7 @@ pub(crate) fn cold_chain<'a>(
         ),
     ];
     for (key, min, max) in orders {
-        if min > max {
+        if min > max && section.log().count() == before {
             section.problem(key, "the maximum is below the minimum", None);
         }
     }
@@ -82,7 +83,7 @@ pub(crate) fn fleet<'a>(
     root: &Section<'a>,
     names: &Names<'a>,
     parties: &[PartyPlan],
-    duration: Duration,
+    length: Option<Duration>,
 ) -> FleetPlan {
     let section = root.section(
         "fleet",
@@ -116,7 +117,7 @@ pub(crate) fn fleet<'a>(
         let hint = "at least one, or a [golden] package".to_owned();
         section.problem("packages", "nothing is shipped", Some(hint));
     }
-    if plan.start_spread > duration {
+    if length.is_some_and(|length| plan.start_spread > length) {
         let message = "packages would start after the end of the run";
         section.problem(
             "start_spread",
@@ -124,17 +125,19 @@ pub(crate) fn fleet<'a>(
             Some("at most `duration`".to_owned()),
         );
     }
-    check_cost(&section, &plan, duration);
+    if let Some(length) = length {
+        check_cost(&section, &plan, length);
+    }
     plan
 }
 
-fn check_cost(section: &Section<'_>, plan: &FleetPlan, duration: Duration) {
+fn check_cost(section: &Section<'_>, plan: &FleetPlan, length: Duration) {
     let every = match plan.pace {
         Pace::Every(every) => every,
         Pace::ClosedLoop => LOOP,
     };
     let sensors = plan.packages as u128 + u128::from(plan.golden.is_some());
-    let readings = sensors * (duration.as_nanos() / every.as_nanos().max(1));
+    let readings = sensors * (length.as_nanos() / every.as_nanos().max(1));
     if readings > MOST_READINGS {
         let message = format!("about {readings} readings would take too long to simulate");
         let hint =

@@ -1,6 +1,6 @@
 //! The wires, the machines and the host's shortcuts.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     net::matrix,
@@ -68,7 +68,7 @@ fn probability(section: &Section<'_>, key: &str) -> u32 {
     u32::try_from(ppm).unwrap_or(0)
 }
 
-/// Reports regions that the matrix does not know, and pairs whose distance was never published.
+/// Reports regions that the matrix does not know, and those whose distance to others was never published.
 pub(crate) fn check_regions(
     sections: &[Section<'_>],
     members: &[MemberPlan],
@@ -78,30 +78,44 @@ pub(crate) fn check_regions(
     if known.is_empty() {
         return;
     }
-    let is_known = |member: &MemberPlan| known.contains(&member.region.as_str());
-    for (i, (section, member)) in sections.iter().zip(members).enumerate() {
-        if section.get("region").is_none() {
-            continue;
-        }
-        if !is_known(member) {
+    let mut placed = BTreeMap::new();
+    for (section, member) in sections.iter().zip(members) {
+        if known.contains(&member.region.as_str()) {
+            placed.entry(member.region.as_str()).or_insert(section);
+        } else if section.get("region").is_some() {
             let hint = suggest::hint(&member.region, "regions", known.iter().copied());
             let message = format!("the matrix has no region {}", quote(&member.region));
             section.problem("region", message, hint);
-            continue;
         }
-        let apart = |other: &&MemberPlan| {
-            is_known(other)
-                && other.region != member.region
-                && matrix::one_way(network.matrix, &other.region, &member.region).is_none()
+    }
+    refuse_unpublished(network, placed);
+}
+
+/// One region without figures spoils its distance to many: it is named once, and left out.
+fn refuse_unpublished(network: &NetworkPlan, mut placed: BTreeMap<&str, &Section<'_>>) {
+    let unpublished =
+        |from: &str, to: &str| from != to && matrix::one_way(network.matrix, from, to).is_none();
+    loop {
+        let missing = |from: &str| {
+            let others = placed.keys().copied();
+            others
+                .filter(|to| unpublished(from, to))
+                .collect::<Vec<_>>()
         };
-        if let Some(other) = members[..i].iter().find(apart) {
-            let message = format!(
-                "the latency between {} and {} was not published",
-                other.region, member.region
-            );
-            let hint = "choose another region for one of them".to_owned();
-            section.problem("region", message, Some(hint));
-        }
+        let Some(worst) = placed
+            .keys()
+            .copied()
+            .max_by_key(|region| missing(region).len())
+        else {
+            return;
+        };
+        let others = missing(worst).join(", ");
+        let section = placed.remove(worst);
+        let Some(section) = section.filter(|_| !others.is_empty()) else {
+            return;
+        };
+        let message = format!("the latency between {worst} and {others} was not published");
+        section.problem("region", message, Some("choose another region".to_owned()));
     }
 }
 
