@@ -22,6 +22,7 @@
 
 mod jitter;
 mod link;
+pub mod matrix;
 mod nic;
 
 use std::{ops::Range, time::Duration};
