@@ -3,6 +3,8 @@
 pub mod cast;
 pub mod ending;
 pub mod fact;
+pub mod invariant;
 pub mod rng;
 pub mod scenario;
 pub mod time;
+pub mod trace;
