@@ -281,7 +281,9 @@ impl Reader for Trace {
             Fact::Audited { member, findings } => {
                 mixer.pair(at.0, 10);
                 mixer.pair(*member as u64, findings.len() as u64);
-                findings.iter().for_each(|finding| mixer.text(finding));
+                for finding in findings {
+                    mixer.text(finding);
+                }
             }
             Fact::Ended { since_heal } => {
                 mixer.pair(at.0, 11);
@@ -359,16 +361,6 @@ mod tests {
     /// Facts that differ from each other in one thing at a time.
     fn neighbours() -> Vec<Fact> {
         let (a, b) = (Digest([1; 32]), Digest([2; 32]));
-        let slot = Slot {
-            view: View(1),
-            seq: Seq(2),
-        };
-        let vote = Vote {
-            phase: Phase(1),
-            view: View(1),
-            slot: Seq(2),
-            digest: a,
-        };
         let submission = |purpose| {
             Fact::Submitted(Submission {
                 tx: a,
@@ -388,11 +380,6 @@ mod tests {
             height: Height(height),
         };
         let rejected = |reason| Fact::Rejected { tx: a, reason };
-        let note = |note| Fact::Node {
-            node: NodeId(1),
-            note,
-        };
-        let tale = |tale| note(Note::Engine(tale));
         vec![
             submission(Purpose::Terms),
             submission(Purpose::Completion),
@@ -407,19 +394,6 @@ mod tests {
             rejected(Rejection::Sequence),
             rejected(Rejection::Door(TxRefusal::BadSignature)),
             rejected(Rejection::Door(TxRefusal::Full)),
-            note(Note::Admitted(a)),
-            note(Note::Admitted(b)),
-            note(Note::Refused(Refusal::Stale)),
-            note(Note::Refused(Refusal::TooFar)),
-            tale(Tale::Voted(vote)),
-            tale(Tale::Voted(Vote { digest: b, ..vote })),
-            tale(Tale::Proposed { slot, block: a }),
-            tale(Tale::Suspected(View(1))),
-            tale(Tale::Void(Seq(1))),
-            tale(Tale::Equivocation {
-                by: NodeId(1),
-                slot,
-            }),
             Fact::FaultBegan {
                 fault: 0,
                 node: None,
@@ -441,9 +415,44 @@ mod tests {
         ]
     }
 
+    /// The same of notes.
+    fn neighbouring_notes() -> Vec<Fact> {
+        let (a, b) = (Digest([1; 32]), Digest([2; 32]));
+        let slot = Slot {
+            view: View(1),
+            seq: Seq(2),
+        };
+        let vote = Vote {
+            phase: Phase(1),
+            view: View(1),
+            slot: Seq(2),
+            digest: a,
+        };
+        let note = |note| Fact::Node {
+            node: NodeId(1),
+            note,
+        };
+        let tale = |tale| note(Note::Engine(tale));
+        vec![
+            note(Note::Admitted(a)),
+            note(Note::Admitted(b)),
+            note(Note::Refused(Refusal::Stale)),
+            note(Note::Refused(Refusal::TooFar)),
+            tale(Tale::Voted(vote)),
+            tale(Tale::Voted(Vote { digest: b, ..vote })),
+            tale(Tale::Proposed { slot, block: a }),
+            tale(Tale::Suspected(View(1))),
+            tale(Tale::Void(Seq(1))),
+            tale(Tale::Equivocation {
+                by: NodeId(1),
+                slot,
+            }),
+        ]
+    }
+
     #[test]
     fn facts_that_differ_in_one_thing_differ_in_the_trace() {
-        let facts = neighbours();
+        let facts = [neighbours(), neighbouring_notes()].concat();
         let hashes: BTreeSet<_> = facts
             .iter()
             .map(|fact| trace(&[(Time(1), fact.clone())]))

@@ -98,9 +98,9 @@ mod tests {
         let mut stage = Stage::pbft();
         stage.make_liar(2);
         stage.make_liar(3);
-        let genesis = stage.genesis();
-        let left = stage.block_at(&genesis, vec![], 1);
-        let right = stage.block_at(&genesis, vec![], 2);
+        let genesis = Stage::genesis();
+        let left = Stage::block_at(&genesis, vec![], 1);
+        let right = Stage::block_at(&genesis, vec![], 2);
         let left = stage.certified(left, vec![], [0, 2, 3]);
         let right = stage.certified(right, vec![], [1, 2, 3]);
         stage.append(0, &left);
@@ -118,9 +118,9 @@ mod tests {
     fn votes_that_were_seen_are_evidence_too() {
         let mut stage = Stage::pbft();
         stage.make_liar(3);
-        let genesis = stage.genesis();
-        let left = stage.block_at(&genesis, vec![], 1);
-        let right = stage.block_at(&genesis, vec![], 2);
+        let genesis = Stage::genesis();
+        let left = Stage::block_at(&genesis, vec![], 1);
+        let right = Stage::block_at(&genesis, vec![], 2);
         // Certificates of different views: signing both can be honest.
         let left_entry = stage.certified_in(left.clone(), vec![], [0, 2, 3], 0);
         let right_entry = stage.certified_in(right.clone(), vec![], [1, 2, 3], 1);

@@ -81,13 +81,13 @@ impl Invariant for BoundedLiveness {
         }
         let recovery = Recovery::new(&self.plan, seen, &self.began, &ending.alive);
         let mut excuses: BTreeMap<NodeId, Option<String>> = BTreeMap::new();
-        let mut excused = None;
+        let mut waiver = None;
         for (tx, pending) in &self.pending {
             let excuse = excuses
                 .entry(pending.gateway)
                 .or_insert_with(|| recovery.impossible_for(pending.gateway));
             if let Some(excuse) = excuse {
-                excused = Some(format!("recovery impossible: {excuse}"));
+                waiver = Some(format!("recovery impossible: {excuse}"));
                 continue;
             }
             let what = format!(
@@ -99,7 +99,7 @@ impl Invariant for BoundedLiveness {
             );
             court.violated(at, what);
         }
-        if let Some(reason) = excused {
+        if let Some(reason) = waiver {
             court.waive(reason);
         }
     }

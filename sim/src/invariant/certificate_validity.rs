@@ -1,13 +1,13 @@
 //! Certificate validity: who says that a block is final can prove it.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use consortium_node::{block::Finality, engine::FaultModel, node::Claims};
 
-use super::{Court, Invariant, Scene, chains::Append};
+use super::{
+    Court, Invariant, Scene,
+    chains::{Append, BlockIndex},
+};
 
 /// As scenarios write it.
 pub const NAME: &str = "certificate-validity";
@@ -20,7 +20,7 @@ const REMEMBERED: usize = 16;
 #[derive(Debug, Default)]
 pub struct CertificateValidity {
     /// Proofs that were good for a block: an address stays the proof's own while it is held here.
-    good: VecDeque<(Arc<Finality>, super::chains::BlockIndex)>,
+    good: VecDeque<(Arc<Finality>, BlockIndex)>,
 }
 
 impl Invariant for CertificateValidity {
@@ -49,15 +49,14 @@ impl Invariant for CertificateValidity {
         if self.good.iter().any(is_known) {
             return;
         }
-        match fault(scene, &append, proof) {
-            Some(fault) => report(scene, &append, &fault, court),
-            None => {
-                if self.good.len() == REMEMBERED {
-                    self.good.pop_front();
-                }
-                self.good.push_back((Arc::clone(proof), append.block));
-            }
+        if let Some(fault) = fault(scene, &append, proof) {
+            report(scene, &append, &fault, court);
+            return;
         }
+        if self.good.len() == REMEMBERED {
+            self.good.pop_front();
+        }
+        self.good.push_back((Arc::clone(proof), append.block));
     }
 }
 
@@ -81,7 +80,7 @@ fn report(scene: &Scene<'_>, append: &Append<'_>, fault: &str, court: &mut Court
         scene.seen.who(append.node),
         append.entry.block.id()
     );
-    court.accused(scene.at, what, BTreeSet::new());
+    court.violated(scene.at, what);
 }
 
 #[cfg(test)]
@@ -92,7 +91,7 @@ mod tests {
     #[test]
     fn too_few_signers_are_a_violation() {
         let mut stage = Stage::pbft();
-        let block = stage.block(&stage.genesis(), vec![]);
+        let block = Stage::block(&Stage::genesis(), vec![]);
         let entry = stage.certified(block, vec![], [0, 1]);
         stage.append(0, &entry);
         assert_eq!(stage.violated(), [NAME]);
@@ -111,15 +110,15 @@ mod tests {
             ([0, 1, 7], "n7 did not sign this or is not in the committee"),
         ] {
             let mut stage = Stage::pbft();
-            let block = stage.block(&stage.genesis(), vec![]);
+            let block = Stage::block(&Stage::genesis(), vec![]);
             let entry = stage.certified(block, vec![], signers);
             stage.append(0, &entry);
             assert_eq!(stage.violated(), [NAME]);
             assert!(stage.first_violation().what.ends_with(sentence));
         }
         let mut stage = Stage::pbft();
-        let block = stage.block(&stage.genesis(), vec![]);
-        let entry = stage.entry(&block, vec![], None);
+        let block = Stage::block(&Stage::genesis(), vec![]);
+        let entry = Stage::entry(&block, vec![], None);
         stage.append(0, &entry);
         assert_eq!(stage.violated(), [NAME]);
     }
@@ -127,8 +126,8 @@ mod tests {
     #[test]
     fn a_certificate_of_another_block_is_a_violation_even_if_it_was_good_there() {
         let mut stage = Stage::pbft();
-        let first = stage.block(&stage.genesis(), vec![]);
-        let second = stage.block(&first, vec![]);
+        let first = Stage::block(&Stage::genesis(), vec![]);
+        let second = Stage::block(&first, vec![]);
         let first = stage.certified(first, vec![], [0, 1, 2]);
         let mut second = stage.certified(second, vec![], [0, 1, 2]);
         second.proof.clone_from(&first.proof);

@@ -291,12 +291,11 @@ mod tests {
 
     #[test]
     fn ancestors_are_found_across_branches_and_reorganisations_are_counted() {
-        let stage = Stage::clique();
-        let first = stage.block(&stage.genesis(), vec![]);
-        let left = stage.block_at(&first, vec![], 1);
-        let right = stage.block_at(&first, vec![], 2);
-        let tip = stage.block_at(&right, vec![], 3);
-        let entry = |block| Arc::new(stage.entry(block, vec![], None));
+        let first = Stage::block(&Stage::genesis(), vec![]);
+        let left = Stage::block_at(&first, vec![], 1);
+        let right = Stage::block_at(&first, vec![], 2);
+        let tip = Stage::block_at(&right, vec![], 3);
+        let entry = |block| Arc::new(Stage::entry(block, vec![], None));
         let [first, left, right, tip] = [&first, &left, &right, &tip].map(entry);
 
         let mut chains = Chains::new(2);

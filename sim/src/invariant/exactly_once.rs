@@ -147,12 +147,13 @@ mod tests {
         let create = stage.create(0);
         stage.submit(&create);
         let reverted = || Outcome::Reverted("no".into());
-        let genesis = stage.genesis();
-        let left = stage.block_at(&genesis, vec![create.clone()], 1);
-        let right = stage.block_at(&genesis, vec![create.clone()], 2);
-        let again = stage.block(&right, vec![create.clone()]);
-        let [left_entry, right_entry, again_entry] = [&left, &right, &again]
-            .map(|block| stage.entry(block, vec![stage.receipt(&create, reverted(), None)], None));
+        let genesis = Stage::genesis();
+        let left = Stage::block_at(&genesis, vec![create.clone()], 1);
+        let right = Stage::block_at(&genesis, vec![create.clone()], 2);
+        let again = Stage::block(&right, vec![create.clone()]);
+        let [left_entry, right_entry, again_entry] = [&left, &right, &again].map(|block| {
+            Stage::entry(block, vec![Stage::receipt(&create, reverted(), None)], None)
+        });
         stage.append(0, &left_entry);
         stage.retract(0, &left);
         stage.append(0, &right_entry);

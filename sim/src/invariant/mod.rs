@@ -395,9 +395,9 @@ mod tests {
     fn what_a_liar_appends_is_held_against_nobody() {
         let mut stage = Stage::pbft();
         stage.make_liar(3);
-        let genesis = stage.genesis();
-        let ours = stage.block_at(&genesis, vec![], 1);
-        let other = stage.block_at(&genesis, vec![], 2);
+        let genesis = Stage::genesis();
+        let ours = Stage::block_at(&genesis, vec![], 1);
+        let other = Stage::block_at(&genesis, vec![], 2);
         let ours = stage.certified(ours, vec![], [0, 1, 2]);
         let other = stage.certified(other, vec![], [3]);
         stage.append(0, &ours);

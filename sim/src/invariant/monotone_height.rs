@@ -54,8 +54,8 @@ mod tests {
     #[test]
     fn a_skipped_height_is_a_violation() {
         let mut stage = Stage::pbft();
-        let genesis = stage.genesis();
-        let skipping = stage.block_of_height(&genesis, 2);
+        let genesis = Stage::genesis();
+        let skipping = Stage::block_of_height(&genesis, 2);
         let entry = stage.certified(skipping, vec![], [0, 1, 2]);
         stage.append(1, &entry);
         assert_eq!(stage.violated(), [NAME]);
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn taking_back_what_is_final_is_a_violation() {
         let mut stage = Stage::pbft();
-        let block = stage.block(&stage.genesis(), vec![]);
+        let block = Stage::block(&Stage::genesis(), vec![]);
         let entry = stage.certified(block.clone(), vec![], [0, 1, 2]);
         stage.append(0, &entry);
         stage.retract(0, &block);
@@ -78,15 +78,15 @@ mod tests {
     #[test]
     fn without_finality_the_newest_block_may_be_taken_back_but_no_other() {
         let mut stage = Stage::clique();
-        let first = stage.block(&stage.genesis(), vec![]);
-        let left = stage.block_at(&first, vec![], 1);
-        let right = stage.block_at(&first, vec![], 2);
+        let first = Stage::block(&Stage::genesis(), vec![]);
+        let left = Stage::block_at(&first, vec![], 1);
+        let right = Stage::block_at(&first, vec![], 2);
         for block in [&first, &left] {
-            let entry = stage.entry(block, vec![], None);
+            let entry = Stage::entry(block, vec![], None);
             stage.append(0, &entry);
         }
         stage.retract(0, &left);
-        let entry = stage.entry(&right, vec![], None);
+        let entry = Stage::entry(&right, vec![], None);
         stage.append(0, &entry);
         assert_eq!(stage.violated(), [""; 0]);
         assert_eq!(stage.checked(NAME), 4);

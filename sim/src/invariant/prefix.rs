@@ -47,10 +47,10 @@ mod tests {
     #[test]
     fn a_block_that_follows_another_one_is_a_violation() {
         let mut stage = Stage::pbft();
-        let genesis = stage.genesis();
-        let first = stage.block_at(&genesis, vec![], 1);
-        let elsewhere = stage.block_at(&genesis, vec![], 2);
-        let second = stage.block(&elsewhere, vec![]);
+        let genesis = Stage::genesis();
+        let first = Stage::block_at(&genesis, vec![], 1);
+        let elsewhere = Stage::block_at(&genesis, vec![], 2);
+        let second = Stage::block(&elsewhere, vec![]);
         for block in [first, second] {
             let entry = stage.certified(block, vec![], [0, 1, 2]);
             stage.append(0, &entry);

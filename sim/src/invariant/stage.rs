@@ -1,31 +1,29 @@
 //! A stage for tests: four members, real keys, real blocks and certificates, and facts made by hand.
 
+mod blocks;
+mod plan;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use consortium_node::{
-    block::{Block, Finality, Header, Results},
-    codec,
+    block::{Block, Finality},
     engine::{FaultModel, ReplyRule, Tale},
     ledger::Entry,
     node::{Claims, Note},
     quorum::{Certificate, Phase, Vote},
     transaction::{Call, ContractId, Outcome, Receipt, Transaction, Transition, Value},
-    types::{Digest, Height, NodeId, PartyId, Seq, View, Wall},
+    types::{Digest, Height, NodeId, PartyId, Seq, View},
 };
 
 use super::{
-    Finding, Invariants, Verdicts, Violation,
+    Finding, Invariants, Verdict, Verdicts, Violation,
     contracts::{COMPLETE, CONSTRUCTOR, INGEST, TEMPLATE, TRANSFER},
 };
 use crate::{
     cast::Cast,
     ending::Ending,
     fact::{Fact, Purpose, Reader as _, Rejection, Submission},
-    scenario::plan::{
-        CliquePlan, ColdChain, Consensus, Expect, FaultKind, FaultPlan, FleetPlan, GatewayPlan,
-        HostPlan, Machine, Matrix, MemberPlan, MempoolPlan, NetworkPlan, Pace, PartyPlan, PbftPlan,
-        Plan, Protocol, RelayPlan, Transport,
-    },
+    scenario::plan::{CliquePlan, FaultKind, FaultPlan, PbftPlan, Plan, Protocol},
     time::Time,
 };
 
@@ -87,7 +85,7 @@ impl Stage {
             faults,
             reply,
         };
-        let plan = plan(protocol);
+        let plan = plan::plan(protocol);
         Self {
             cast: Cast::new(&plan),
             plan,
@@ -98,11 +96,6 @@ impl Stage {
             nonces: BTreeMap::new(),
             custodian: None,
         }
-    }
-
-    /// The same facts so far, to go on differently.
-    pub(crate) fn clone_facts(&self) -> Self {
-        self.clone()
     }
 
     /// This validator does not follow the protocol.
@@ -144,54 +137,8 @@ impl Stage {
     }
 }
 
-/// Blocks and entries.
+/// What nodes tell.
 impl Stage {
-    pub(crate) fn genesis(&self) -> Arc<Block> {
-        Block::genesis(Digest([1; 32]))
-    }
-
-    pub(crate) fn block(&self, parent: &Block, transactions: Vec<Arc<Transaction>>) -> Arc<Block> {
-        self.block_at(parent, transactions, 0)
-    }
-
-    /// A block with this timestamp, which makes siblings differ.
-    pub(crate) fn block_at(
-        &self,
-        parent: &Block,
-        transactions: Vec<Arc<Transaction>>,
-        timestamp: u64,
-    ) -> Arc<Block> {
-        let mut header = header(parent);
-        header.timestamp = Wall(timestamp);
-        Block::new(header, transactions)
-    }
-
-    pub(crate) fn block_of_height(&self, parent: &Block, height: u64) -> Arc<Block> {
-        let mut header = header(parent);
-        header.height = Height(height);
-        Block::new(header, Vec::new())
-    }
-
-    pub(crate) fn block_claiming(&self, parent: &Block, results: Results) -> Arc<Block> {
-        let mut header = header(parent);
-        header.results = results;
-        Block::new(header, Vec::new())
-    }
-
-    pub(crate) fn entry(
-        &self,
-        block: &Arc<Block>,
-        receipts: Vec<Receipt>,
-        proof: Option<Finality>,
-    ) -> Entry {
-        Entry {
-            block: Arc::clone(block),
-            proof: proof.map(Arc::new),
-            results: results(block),
-            receipts: Arc::new(receipts),
-        }
-    }
-
     /// An entry with a certificate by these nodes.
     pub(crate) fn certified(
         &self,
@@ -226,25 +173,9 @@ impl Stage {
             .collect();
         let certificate = Certificate::collect(&votes).expect("somebody signs");
         let proof = Finality::Certificate(certificate);
-        self.entry(&block, receipts, Some(proof))
+        Self::entry(&block, receipts, Some(proof))
     }
 
-    pub(crate) fn receipt(
-        &self,
-        transaction: &Transaction,
-        outcome: Outcome,
-        transition: Option<Transition>,
-    ) -> Receipt {
-        Receipt {
-            tx: transaction.id(),
-            outcome,
-            transition,
-        }
-    }
-}
-
-/// What nodes tell.
-impl Stage {
     pub(crate) fn append(&mut self, by: usize, entry: &Entry) {
         self.note(by, Note::Appended(Arc::new(entry.clone())));
     }
@@ -351,7 +282,7 @@ impl Stage {
         outcome: Outcome,
         transition: Option<Transition>,
     ) {
-        let receipt = self.receipt(transaction, outcome, transition);
+        let receipt = Self::receipt(transaction, outcome, transition);
         self.commit_at([0, 1, 2, 3], transaction, receipt);
     }
 
@@ -361,13 +292,13 @@ impl Stage {
         transaction: &Arc<Transaction>,
         receipt: Receipt,
     ) {
-        let block = self.block(&self.head, vec![Arc::clone(transaction)]);
+        let block = Self::block(&self.head, vec![Arc::clone(transaction)]);
         self.head = Arc::clone(&block);
         let receipts = vec![receipt];
         let entry = match self.claims.faults {
             FaultModel::Byzantine => self.certified(block, receipts, [0, 1, 2]),
-            FaultModel::Trusted => self.entry(&block, receipts, Some(Finality::Trusted)),
-            FaultModel::Crash => self.entry(&block, receipts, None),
+            FaultModel::Trusted => Self::entry(&block, receipts, Some(Finality::Trusted)),
+            FaultModel::Crash => Self::entry(&block, receipts, None),
         };
         for by in nodes {
             self.append(by, &entry);
@@ -393,7 +324,7 @@ impl Stage {
             custodian_before: None,
             custodian_after: self.custodian,
         };
-        let receipt = self.receipt(create, Outcome::Ok, Some(transition));
+        let receipt = Self::receipt(create, Outcome::Ok, Some(transition));
         self.commit_at(nodes, create, receipt);
     }
 
@@ -520,7 +451,7 @@ impl Stage {
 
     pub(crate) fn first_violation(&self) -> Violation {
         let verdicts = self.close();
-        let mut violations = verdicts.list.iter().flat_map(|v| v.violations());
+        let mut violations = verdicts.list.iter().flat_map(Verdict::violations);
         violations.next().expect("something is violated").clone()
     }
 
@@ -556,128 +487,4 @@ pub(crate) fn reading(humidity: i64, temperature: i64) -> Vec<Value> {
 /// Arguments of a hand-over.
 pub(crate) fn to(party: u32) -> Vec<Value> {
     vec![Value::Party(party_of(party))]
-}
-
-fn results(block: &Block) -> Results {
-    if block.header().height == Height(0) {
-        return block.header().results;
-    }
-    Results {
-        height: block.header().height,
-        state_root: codec::digest("state on the stage", &block.id()),
-        receipts_root: Digest::ZERO,
-    }
-}
-
-/// A header on this parent that carries its results.
-fn header(parent: &Block) -> Header {
-    Header {
-        height: parent.header().height.next(),
-        parent: parent.id(),
-        transactions_root: Digest::ZERO,
-        results: results(parent),
-        timestamp: Wall(0),
-        proposer: NodeId(0),
-        extra: Vec::new(),
-    }
-}
-
-fn plan(protocol: Protocol) -> Plan {
-    let ms = Duration::from_millis;
-    let member = |name: &&str| MemberPlan {
-        name: (*name).to_owned(),
-        region: "West Europe".to_owned(),
-        validators: 1,
-    };
-    let party = |(number, name): (usize, &&str)| PartyPlan {
-        name: (*name).to_owned(),
-        via: number.min(MEMBERS.len() - 1),
-        may_write: number < MEMBERS.len(),
-    };
-    Plan {
-        name: "stage".to_owned(),
-        title: "a stage for tests".to_owned(),
-        path: "stage.toml".into(),
-        seed: 1,
-        duration: ms(60_000),
-        warm_up: ms(0),
-        drain: ms(10_000),
-        consensus: Consensus {
-            protocol,
-            batch_transactions: 1,
-            batch_bytes: 1 << 20,
-            batch_age: ms(0),
-            clock_tolerance: ms(500),
-        },
-        mempool: MempoolPlan {
-            capacity: 1000,
-            relay: RelayPlan::Protocol,
-            relay_timeout: ms(1000),
-        },
-        gateway: GatewayPlan {
-            retry_after: ms(1000),
-            reply_quorum: None,
-        },
-        members: MEMBERS.iter().map(member).collect(),
-        parties: MEMBERS
-            .iter()
-            .chain(&["Auditor"])
-            .enumerate()
-            .map(party)
-            .collect(),
-        network: network(),
-        machine: machine(),
-        cold_chain: ColdChain {
-            owner: 0,
-            observer: Stage::READER as usize,
-            min_temperature_dc: 20,
-            max_temperature_dc: 80,
-            min_humidity_dpct: 400,
-            max_humidity_dpct: 900,
-        },
-        fleet: FleetPlan {
-            packages: 2,
-            start_spread: ms(0),
-            pace: Pace::ClosedLoop,
-            accuracy_mc: 0,
-            accuracy_mpct: 0,
-            thermal_time_constant: ms(1000),
-            legs: Vec::new(),
-            golden: None,
-        },
-        faults: Vec::new(),
-        cheats: Vec::new(),
-        expect: Expect::default(),
-        host: HostPlan {
-            eager_signatures: false,
-            eager_wire: false,
-            shared_execution: true,
-        },
-    }
-}
-
-fn network() -> NetworkPlan {
-    NetworkPlan {
-        matrix: Matrix::Uniform(Duration::from_millis(1)),
-        local_latency: Duration::from_millis(1),
-        jitter_p95: Duration::ZERO,
-        loss_ppm: 0,
-        duplicate_ppm: 0,
-        transport: Transport::InOrder,
-        bandwidth_bits: None,
-        overhead_bytes: 0,
-    }
-}
-
-fn machine() -> Machine {
-    Machine {
-        name: "none".to_owned(),
-        cores: 1,
-        sign_ns: 0,
-        check_ns: 0,
-        hash_kb_ns: 0,
-        execute_ns: 0,
-        message_ns: 0,
-        fsync: Duration::ZERO,
-    }
 }

@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn another_state_root_for_the_same_block_is_a_violation() {
         let mut stage = Stage::pbft();
-        let block = stage.block(&stage.genesis(), vec![]);
+        let block = Stage::block(&Stage::genesis(), vec![]);
         let entry = stage.certified(block, vec![], [0, 1, 2]);
         let mut other = entry.clone();
         other.results.state_root = Digest([9; 32]);
@@ -127,10 +127,10 @@ mod tests {
         let mut stage = Stage::pbft();
         let create = stage.create(0);
         stage.submit(&create);
-        let block = stage.block(&stage.genesis(), vec![create.clone()]);
+        let block = Stage::block(&Stage::genesis(), vec![create.clone()]);
         let receipt = |reason: &str| {
             let outcome = Outcome::Reverted(reason.to_owned());
-            vec![stage.receipt(&create, outcome, None)]
+            vec![Stage::receipt(&create, outcome, None)]
         };
         let one = stage.certified(block.clone(), receipt("one"), [0, 1, 2]);
         let other = stage.certified(block, receipt("other"), [0, 1, 2]);
@@ -143,13 +143,13 @@ mod tests {
     fn a_header_with_results_that_nobody_computed_is_a_violation() {
         for height in [0, 1, 7] {
             let mut stage = Stage::pbft();
-            let first = stage.block(&stage.genesis(), vec![]);
+            let first = Stage::block(&Stage::genesis(), vec![]);
             let lie = Results {
                 height: Height(height),
                 state_root: Digest([9; 32]),
                 receipts_root: Digest::ZERO,
             };
-            let second = stage.block_claiming(&first, lie);
+            let second = Stage::block_claiming(&first, lie);
             for block in [first, second] {
                 let entry = stage.certified(block, vec![], [0, 1, 2]);
                 stage.append(0, &entry);
@@ -163,7 +163,7 @@ mod tests {
         let mut stage = Stage::pbft();
         let create = stage.create(0);
         stage.submit(&create);
-        let block = stage.block(&stage.genesis(), vec![create]);
+        let block = Stage::block(&Stage::genesis(), vec![create]);
         let entry = stage.certified(block, vec![], [0, 1, 2]);
         stage.append(0, &entry);
         assert_eq!(stage.violated(), [NAME]);
