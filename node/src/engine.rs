@@ -379,6 +379,11 @@ pub trait Engine: Sized {
 
     /// When a submitter may rely on an answer.
     fn reply_rule(&self) -> ReplyRule;
+    /// Whether this node's receipts count for submitters. Not where one node speaks for all: a
+    /// database answers, its read replicas do not.
+    fn answers(&self) -> bool {
+        true
+    }
     /// Where transactions go.
     fn relay(&self) -> Relay;
     /// Takes one input.

@@ -9,12 +9,19 @@
 //! [`clique`], [`central`]), [`mempool`], and [`node`] with its one implementation, [`validator`].
 
 pub mod block;
+pub mod central;
+pub mod clique;
 pub mod codec;
+pub mod contracts;
 pub mod crypto;
 pub mod engine;
 pub mod ledger;
 pub mod membership;
+pub mod mempool;
 pub mod node;
+pub mod pbft;
 pub mod quorum;
+pub mod sealed;
 pub mod transaction;
 pub mod types;
+pub mod validator;

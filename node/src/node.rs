@@ -60,6 +60,8 @@ pub enum TxRefusal {
     StaleNonce,
     /// The mempool is full.
     Full,
+    /// No block can hold it.
+    TooLarge,
 }
 
 /// What a validator signs for a gateway.
@@ -335,6 +337,26 @@ pub struct Actions {
     pub list: Vec<Action>,
     /// What the step did.
     pub work: Work,
+}
+
+impl Actions {
+    /// Adds a packet to send.
+    pub fn send(&mut self, to: NodeId, packet: Packet) {
+        self.list.push(Action::Send { to, packet });
+    }
+
+    /// Adds a note for the observers.
+    pub fn note(&mut self, note: Note) {
+        self.list.push(Action::Note(note));
+    }
+
+    /// Adds work that was done.
+    pub fn add_work(&mut self, work: Work) {
+        self.work.signatures += work.signatures;
+        self.work.checks += work.checks;
+        self.work.hashed_bytes += work.hashed_bytes;
+        self.work.executed += work.executed;
+    }
 }
 
 /// Where a node stands.

@@ -7,7 +7,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crate::{
     codec,
     crypto::{Keypair, SIGNATURE_LEN, Signable, Signed},
-    types::{Digest, PartyId, TxId},
+    types::{Digest, NodeId, PartyId, TxId},
 };
 
 /// A contract instance: the id of the transaction that created it.
@@ -35,6 +35,8 @@ pub enum Value {
     Party(PartyId),
     /// A text.
     Text(String),
+    /// Nobody: Solidity's address zero, where a party is expected.
+    Nobody,
 }
 
 /// What a transaction asks for.
@@ -65,6 +67,8 @@ pub struct Order {
     /// arrive out of turn (a gateway that was offline), within a window: see the ledger's replay
     /// window.
     pub nonce: u64,
+    /// The gateway that waits for receipts (the client c of PBFT's ⟨REQUEST, o, t, c⟩), if one does.
+    pub reply_to: Option<NodeId>,
     /// What to do.
     pub call: Call,
 }
@@ -83,9 +87,22 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Signs a call.
+    /// Signs a call that nobody waits for.
     pub fn sign(key: &Arc<Keypair>, party: PartyId, nonce: u64, call: Call) -> Arc<Self> {
-        Arc::new(Self::new(key.sign(party, Order { nonce, call })))
+        Self::sign_order(
+            key,
+            party,
+            Order {
+                nonce,
+                reply_to: None,
+                call,
+            },
+        )
+    }
+
+    /// Signs an order.
+    pub fn sign_order(key: &Arc<Keypair>, party: PartyId, order: Order) -> Arc<Self> {
+        Arc::new(Self::new(key.sign(party, order)))
     }
 
     fn new(signed: Signed<Order>) -> Self {
@@ -111,6 +128,11 @@ impl Transaction {
     /// Its number among the party's.
     pub fn nonce(&self) -> u64 {
         self.signed.body().nonce
+    }
+
+    /// Which gateway waits for receipts.
+    pub fn reply_to(&self) -> Option<NodeId> {
+        self.signed.body().reply_to
     }
 
     /// What it asks for.

@@ -16,7 +16,8 @@ pub const NAME: &str = "bounded-liveness";
 pub struct BoundedLiveness {
     plan: Plan,
     pending: BTreeMap<TxId, Pending>,
-    began: BTreeSet<usize>,
+    /// Faults of the plan that began and have not healed.
+    active: BTreeSet<usize>,
     drained: bool,
 }
 
@@ -33,7 +34,7 @@ impl BoundedLiveness {
         Self {
             plan: plan.clone(),
             pending: BTreeMap::new(),
-            began: BTreeSet::new(),
+            active: BTreeSet::new(),
             drained: false,
         }
     }
@@ -67,7 +68,10 @@ impl Invariant for BoundedLiveness {
                 self.pending.remove(tx);
             }
             Fact::FaultBegan { fault, .. } => {
-                self.began.insert(*fault);
+                self.active.insert(*fault);
+            }
+            Fact::FaultEnded { fault } => {
+                self.active.remove(fault);
             }
             Fact::DrainBegan => self.drained = true,
             _ => {}
@@ -79,7 +83,7 @@ impl Invariant for BoundedLiveness {
             court.waive("the run ended before its drain began".to_owned());
             return;
         }
-        let recovery = Recovery::new(&self.plan, seen, &self.began, &ending.alive);
+        let recovery = Recovery::new(&self.plan, seen, &self.active, &ending.alive);
         let mut excuses: BTreeMap<NodeId, Option<String>> = BTreeMap::new();
         let mut waiver = None;
         for (tx, pending) in &self.pending {
@@ -164,6 +168,8 @@ mod tests {
             stage.break_for_good(fault);
             stage.drain();
             assert!(matches!(finding(&stage), Finding::NotClaimed(_)));
+            stage.heal();
+            assert_eq!(stage.violated(), [NAME], "it healed after all");
         }
     }
 

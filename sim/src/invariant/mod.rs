@@ -70,7 +70,7 @@ pub const NAMES: [&str; 13] = [
 ];
 
 /// Something that must hold.
-pub trait Invariant: Debug {
+pub trait Invariant: Debug + Send {
     /// Its name, as scenarios write it.
     fn name(&self) -> &'static str;
     /// What it promises, in one line for people.

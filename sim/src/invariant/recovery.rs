@@ -24,8 +24,8 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// The end of a run of `plan` in which these faults began and these validators are up.
-    pub fn new(plan: &Plan, seen: &Seen<'_>, began: &BTreeSet<usize>, alive: &[bool]) -> Self {
+    /// The end of a run of `plan` in which these faults never healed and these validators are up.
+    pub fn new(plan: &Plan, seen: &Seen<'_>, active: &BTreeSet<usize>, alive: &[bool]) -> Self {
         let n = seen.cast.committee.n();
         let (counted, needed) = match seen.claims.faults {
             FaultModel::Trusted => (1, 1),
@@ -48,10 +48,8 @@ impl Recovery {
                 recovery.strength[seen.cast.member_of(node)] += 1;
             }
         }
-        for fault in began.iter().filter_map(|number| plan.faults.get(*number)) {
-            if fault.until.is_none() {
-                recovery.suffer(&fault.kind);
-            }
+        for fault in active.iter().filter_map(|number| plan.faults.get(*number)) {
+            recovery.suffer(&fault.kind);
         }
         recovery
     }

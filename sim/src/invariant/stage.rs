@@ -59,6 +59,7 @@ impl Stage {
             window: 256,
             pipeline: 8,
             request_timeout: ms(2000),
+            request_deadline: ms(10_000),
             view_change_timeout: ms(4000),
             status_interval: ms(500),
         });
@@ -117,6 +118,12 @@ impl Stage {
             kind,
         });
         self.tell(Fact::FaultBegan { fault, node: None });
+    }
+
+    /// The last fault that began heals.
+    pub(crate) fn heal(&mut self) {
+        let fault = self.plan.faults.len() - 1;
+        self.tell(Fact::FaultEnded { fault });
     }
 
     /// The drain begins.

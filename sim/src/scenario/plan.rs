@@ -44,6 +44,8 @@ pub struct Plan {
     pub network: NetworkPlan,
     /// The machine that every node runs on.
     pub machine: Machine,
+    /// Each validator's wall clock is off by a constant, drawn from ± this.
+    pub clock_skew: Duration,
     /// The terms of shipping.
     pub cold_chain: ColdChain,
     /// The sensors.
@@ -119,6 +121,8 @@ pub struct PbftPlan {
     pub pipeline: u64,
     /// How long a request may wait before the primary is suspected.
     pub request_timeout: Duration,
+    /// How long any request may wait under one primary, however much it executes meanwhile.
+    pub request_deadline: Duration,
     /// Base of the view change timer, which doubles.
     pub view_change_timeout: Duration,
     /// How often a replica with unfinished business says what it lacks.

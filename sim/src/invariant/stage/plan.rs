@@ -54,6 +54,7 @@ pub(super) fn plan(protocol: Protocol) -> Plan {
             .collect(),
         network: network(),
         machine: machine(),
+        clock_skew: ms(0),
         cold_chain: ColdChain {
             owner: 0,
             observer: Stage::READER as usize,

@@ -1,0 +1,113 @@
+//! Messages that came too early: for a view that has not begun here (R26), or just above the high
+//! watermark (R16). Bounded for each sender, so that liars fill their own share only (R37).
+
+use crate::{
+    crypto::Signed,
+    quorum::{Phase, Vote},
+    types::{Seq, View},
+};
+
+use super::message::PrePrepare;
+
+/// A message that waits for its time.
+#[derive(Clone, Debug)]
+pub(super) enum Held {
+    /// A proposal with its block.
+    Proposal(PrePrepare),
+    /// A PREPARE or a COMMIT.
+    Vote(Phase, Signed<Vote>),
+}
+
+impl Held {
+    fn slot(&self) -> (View, Seq) {
+        match self {
+            Self::Proposal(message) => {
+                let claim = message.claim.body();
+                (claim.view, claim.seq)
+            }
+            Self::Vote(_, vote) => (vote.body().view, vote.body().slot),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Share {
+    proposals: Vec<PrePrepare>,
+    votes: Vec<(Phase, Signed<Vote>)>,
+}
+
+/// The buffer.
+#[derive(Debug)]
+pub(super) struct Early {
+    /// By position in the committee.
+    shares: Vec<Share>,
+    /// Proposals (they carry blocks) that one sender may have here.
+    proposals_each: usize,
+    /// Votes that one sender may have here.
+    votes_each: usize,
+}
+
+impl Early {
+    /// A buffer for `n` senders with room for `proposals_each` and `votes_each` of each of them.
+    pub(super) fn new(n: usize, proposals_each: usize, votes_each: usize) -> Self {
+        Self {
+            shares: vec![Share::default(); n],
+            proposals_each,
+            votes_each,
+        }
+    }
+
+    /// How many members have something here.
+    pub(super) fn senders(&self) -> usize {
+        let waiting = |share: &&Share| !share.proposals.is_empty() || !share.votes.is_empty();
+        self.shares.iter().filter(waiting).count()
+    }
+
+    /// Keeps a message whose signature was checked; says whether there was room.
+    pub(super) fn hold(&mut self, position: usize, held: Held) -> bool {
+        let share = &mut self.shares[position];
+        match held {
+            Held::Proposal(message) if share.proposals.len() < self.proposals_each => {
+                share.proposals.push(message);
+                true
+            }
+            Held::Vote(phase, vote) if share.votes.len() < self.votes_each => {
+                share.votes.push((phase, vote));
+                true
+            }
+            Held::Proposal(_) | Held::Vote(..) => false,
+        }
+    }
+
+    /// Takes out what its time has come for: the slots of `view` up to `high`, proposals first.
+    /// Forgets what is over: older views, and slots up to `low`.
+    pub(super) fn release(&mut self, view: View, active: bool, low: Seq, high: Seq) -> Vec<Held> {
+        let mut due = Vec::new();
+        for share in &mut self.shares {
+            let proposals = share.proposals.drain(..).map(Held::Proposal);
+            let votes = share
+                .votes
+                .drain(..)
+                .map(|(phase, vote)| Held::Vote(phase, vote));
+            let (mut kept_proposals, mut kept_votes) = (Vec::new(), Vec::new());
+            for held in proposals.chain(votes) {
+                let (of_view, seq) = held.slot();
+                if of_view < view || seq <= low {
+                    continue;
+                }
+                if of_view == view && active && seq <= high {
+                    due.push(held);
+                    continue;
+                }
+                match held {
+                    Held::Proposal(message) => kept_proposals.push(message),
+                    Held::Vote(phase, vote) => kept_votes.push((phase, vote)),
+                }
+            }
+            share.proposals = kept_proposals;
+            share.votes = kept_votes;
+        }
+        due.sort_by_key(|held| matches!(held, Held::Vote(..)));
+        due
+    }
+}

@@ -1,0 +1,505 @@
+//! Normal case (OSDI'99 §4.2): propose, prepare, commit.
+
+use std::sync::Arc;
+
+use crate::{
+    block::Block,
+    crypto::Signed,
+    engine::{BlockFault, Effect, Outbox, Refusal, Slot, Tale, Ticket, Want},
+    quorum::{Counted, Phase, Vote},
+    types::{BlockId, Digest, Seq, Wall},
+};
+
+use super::{
+    Era, Judging, Pbft,
+    early::Held,
+    log::{Chosen, Place, SlotState, Standing},
+    message::{COMMIT, PREPARE, PbftMessage, PrePrepare, Proposal, Record},
+};
+
+/// How the frontier gets past a slot.
+enum Path {
+    /// The slot's block is known; the chain then ends here.
+    Pass(BlockId),
+    /// The host must judge the block first.
+    Judge(Arc<Block>, bool),
+    /// The block is not where it belongs.
+    Refuse,
+    /// Something is missing.
+    Wait,
+}
+
+impl Pbft {
+    /// §4.2: upon receiving PRE-PREPARE from the primary (R6).
+    pub(super) fn on_pre_prepare(&mut self, message: &PrePrepare, out: &mut Outbox<Self>) {
+        let claim = *message.claim.body();
+        let leader = self.committee.leader(claim.view);
+        if message.claim.signer() != leader || leader == self.me {
+            return out.refuse(Refusal::WrongSender);
+        }
+        if !self.committee.verify(&message.claim) {
+            return out.refuse(Refusal::BadSignature);
+        }
+        // Null requests come with a NEW-VIEW only: a primary could burn slots with them.
+        let Some(block) = &message.block else {
+            return out.refuse(Refusal::Malformed);
+        };
+        if block.id() != claim.digest {
+            return out.refuse(Refusal::Malformed);
+        }
+        let position = self
+            .committee
+            .position(leader)
+            .expect("leaders are members");
+        match (self.era(claim.view), self.log.place(claim.seq)) {
+            (Era::Past, _) | (_, Place::Below) => out.refuse(Refusal::Stale),
+            (_, Place::Far) => out.refuse(Refusal::TooFar),
+            (Era::Future, _) | (Era::Present, Place::Soon) => {
+                self.hold(position, Held::Proposal(message.clone()), out);
+            }
+            (Era::Present, Place::Inside) => {
+                self.peers.heard(position, claim.seq);
+                self.offer(claim, message, block, out);
+            }
+        }
+    }
+
+    /// Takes the first proposal for a slot of this view; a second, different one is evidence.
+    fn offer(
+        &mut self,
+        claim: Proposal,
+        message: &PrePrepare,
+        block: &Arc<Block>,
+        out: &mut Outbox<Self>,
+    ) {
+        let slot = self
+            .log
+            .slot_mut(claim.seq)
+            .expect("between the watermarks");
+        match slot.claim.as_ref().map(|known| known.body().digest) {
+            Some(known) if known != claim.digest => {
+                let (view, seq) = (claim.view, claim.seq);
+                out.tell(Tale::Equivocation {
+                    by: message.claim.signer(),
+                    slot: Slot { view, seq },
+                });
+                out.refuse(Refusal::Conflicting);
+            }
+            Some(_) if self.missing.contains_key(&claim.seq) => self.on_body(block, out),
+            Some(_) => out.refuse(Refusal::Stale),
+            None => {
+                slot.claim = Some(message.claim.clone());
+                slot.offered = Some(Arc::clone(block));
+                slot.standing = Standing::Offered;
+                self.log.touch(claim.seq);
+                self.try_decide(claim.seq, out);
+                self.advance(out);
+            }
+        }
+    }
+
+    /// §4.2: upon receiving PREPARE from a backup or COMMIT from a replica (R8, R9, R11).
+    pub(super) fn on_vote(&mut self, phase: Phase, vote: &Signed<Vote>, out: &mut Outbox<Self>) {
+        let body = vote.body();
+        let signer = vote.signer();
+        if body.phase != phase {
+            return out.refuse(Refusal::Malformed);
+        }
+        let Some(position) = self.committee.position(signer) else {
+            return out.refuse(Refusal::WrongSender);
+        };
+        // The primary's proposal stands for its PREPARE (R7), and nobody repeats my words to me.
+        let silent = phase == PREPARE && signer == self.committee.leader(body.view);
+        if silent || signer == self.me {
+            return out.refuse(Refusal::WrongSender);
+        }
+        if !self.committee.verify(vote) {
+            return out.refuse(Refusal::BadSignature);
+        }
+        match (self.era(body.view), self.log.place(body.slot)) {
+            (Era::Present, Place::Inside) => self.count(position, vote, out),
+            (Era::Past, _) | (_, Place::Below) => out.refuse(Refusal::Stale),
+            (_, Place::Far) => out.refuse(Refusal::TooFar),
+            (Era::Future, _) | (_, Place::Soon) => {
+                self.hold(position, Held::Vote(phase, vote.clone()), out);
+            }
+        }
+    }
+
+    /// Keeps a message that came too early, while its sender's share lasts.
+    fn hold(&mut self, position: usize, held: Held, out: &mut Outbox<Self>) {
+        if !self.early.hold(position, held) {
+            out.refuse(Refusal::TooFar);
+        }
+    }
+
+    /// Handles the messages whose time has come.
+    pub(super) fn release_early(&mut self, out: &mut Outbox<Self>) {
+        let (low, high) = (self.log.low(), self.log.high());
+        for held in self.early.release(self.view, self.active, low, high) {
+            match held {
+                Held::Proposal(message) => self.on_pre_prepare(&message, out),
+                Held::Vote(phase, vote) => self.on_vote(phase, &vote, out),
+            }
+        }
+    }
+
+    fn count(&mut self, position: usize, vote: &Signed<Vote>, out: &mut Outbox<Self>) {
+        let Vote {
+            phase,
+            view,
+            slot: seq,
+            ..
+        } = *vote.body();
+        self.peers.heard(position, seq);
+        let slot = self.log.slot_mut(seq).expect("between the watermarks");
+        let tally = if phase == PREPARE {
+            &mut slot.prepares
+        } else {
+            &mut slot.commits
+        };
+        match tally.add(&self.committee, vote) {
+            Counted::Again => out.refuse(Refusal::Stale),
+            Counted::Conflicting => {
+                out.tell(Tale::Equivocation {
+                    by: vote.signer(),
+                    slot: Slot { view, seq },
+                });
+                out.refuse(Refusal::Conflicting);
+            }
+            Counted::New(count) => {
+                if count >= self.committee.weak_quorum() {
+                    self.log.touch(seq);
+                }
+                if phase == PREPARE {
+                    self.try_prepare(seq, out);
+                } else if count >= self.committee.quorum() {
+                    self.try_decide(seq, out);
+                }
+            }
+        }
+    }
+
+    /// Signs a vote of this replica and counts it. `false`: somebody with my key said otherwise
+    /// before, so I must not (R12).
+    fn cast(&mut self, phase: Phase, seq: Seq, digest: Digest, out: &mut Outbox<Self>) -> bool {
+        let vote = Vote {
+            phase,
+            view: self.view,
+            slot: seq,
+            digest,
+        };
+        let signed = self.sign(vote, out);
+        let slot = self.log.slot_mut(seq).expect("between the watermarks");
+        let (tally, message) = if phase == PREPARE {
+            (&mut slot.prepares, PbftMessage::Prepare(signed.clone()))
+        } else {
+            (&mut slot.commits, PbftMessage::Commit(signed.clone()))
+        };
+        if tally.add(&self.committee, &signed) == Counted::Conflicting {
+            return false;
+        }
+        out.tell(Tale::Voted(vote));
+        out.broadcast(message);
+        true
+    }
+
+    /// §4.2: agrees to a proposal: a backup says PREPARE, once (R7).
+    pub(super) fn accept(&mut self, seq: Seq, out: &mut Outbox<Self>) {
+        let leader = self.committee.leader(self.view);
+        let slot = self.log.slot_mut(seq).expect("between the watermarks");
+        let claim = slot.claim.clone().expect("an accepted slot has a proposal");
+        let digest = claim.body().digest;
+        assert!(
+            slot.standing < Standing::Accepted,
+            "a slot is accepted once a view"
+        );
+        if let Some(block) = slot.offered.take() {
+            slot.keep(block);
+        }
+        let block = slot.body(&digest).cloned();
+        assert_eq!(
+            block.is_none(),
+            digest == Digest::ZERO,
+            "no vote without the body (R41)"
+        );
+        slot.standing = Standing::Accepted;
+        out.push(Effect::Persist(Record::Accepted(PrePrepare {
+            claim,
+            block,
+        })));
+        if leader == self.me || self.cast(PREPARE, seq, digest, out) {
+            self.try_prepare(seq, out);
+        }
+    }
+
+    /// §4.2: prepared is the proposal with q−1 PREPAREs of backups (R8); says COMMIT, once (R9).
+    fn try_prepare(&mut self, seq: Seq, out: &mut Outbox<Self>) {
+        let needed = self.committee.quorum() - 1;
+        let Some(slot) = self.log.slot_mut(seq) else {
+            return;
+        };
+        if slot.standing != Standing::Accepted {
+            return;
+        }
+        let claim = slot.claim.clone().expect("an accepted slot has a proposal");
+        let digest = claim.body().digest;
+        if slot.prepares.count(&digest) < needed {
+            return;
+        }
+        let prepares = slot.prepares.certificate(&digest, needed);
+        let proof = Arc::new(super::message::Prepared { claim, prepares });
+        slot.proof = Some(Arc::clone(&proof));
+        slot.standing = Standing::Prepared;
+        out.push(Effect::Persist(Record::Prepared(proof)));
+        if self.cast(COMMIT, seq, digest, out) {
+            self.try_decide(seq, out);
+        }
+    }
+
+    /// §4.2: q COMMITs decide a slot (R9), once its block is here. They imply f+1 honest replicas
+    /// that have it prepared, so this replica need not.
+    pub(super) fn try_decide(&mut self, seq: Seq, out: &mut Outbox<Self>) {
+        let quorum = self.committee.quorum();
+        let Some(slot) = self.log.slot(seq) else {
+            return;
+        };
+        if slot.decided {
+            return;
+        }
+        let Some(digest) = slot.commits.leading(quorum) else {
+            return;
+        };
+        let block = slot.body(&digest).filter(|block| {
+            // A header may come with other transactions than its own; the host has not looked yet.
+            slot.judged == Some(digest) || block.is_whole()
+        });
+        if block.is_none() && digest != Digest::ZERO {
+            return;
+        }
+        let block = block.cloned();
+        let certificate = slot.commits.certificate(&digest, quorum);
+        let certificate = certificate.expect("the tally has a quorum for it");
+        self.choose(seq, Chosen::new(certificate, block), out);
+    }
+
+    /// Notes a decision and executes what can be executed.
+    pub(super) fn choose(&mut self, seq: Seq, chosen: Chosen, out: &mut Outbox<Self>) {
+        let mut surprise = false;
+        if let Some(slot) = self.log.slot_mut(seq) {
+            slot.decided = true;
+            let claimed = slot.claim.as_ref().map(|claim| claim.body().digest);
+            surprise = claimed.is_some_and(|digest| digest != chosen.digest());
+        }
+        self.log.touch(seq);
+        self.log.chosen.insert(seq, chosen);
+        if surprise {
+            self.retreat();
+        }
+        self.execute(out);
+        self.advance(out);
+    }
+
+    /// Follows the chain anew from the last executed slot: a decision was not what the primary had
+    /// told this replica.
+    fn retreat(&mut self) {
+        self.frontier = self.executed;
+        self.tip = self.head;
+        self.deferred = None;
+        self.judging = None;
+        for slot in self.log.slots_mut() {
+            if slot.standing == Standing::Refused {
+                slot.standing = Standing::Offered;
+            }
+        }
+    }
+
+    /// Follows the chain of this view slot by slot: accepts proposals in their order (R6), and knows
+    /// then where the next block belongs.
+    pub(super) fn advance(&mut self, out: &mut Outbox<Self>) {
+        while self.judging.is_none() && self.executing.is_none() {
+            let seq = self.frontier.next();
+            match self.path(seq) {
+                Path::Pass(tip) => (self.frontier, self.tip) = (seq, tip),
+                Path::Judge(block, certified) => {
+                    let block_id = block.id();
+                    self.judging = Some(Judging {
+                        seq,
+                        block: block_id,
+                        certified,
+                    });
+                    out.push(Effect::Validate(block));
+                }
+                Path::Refuse => {
+                    let slot = self.log.slot_mut(seq).expect("it has a proposal");
+                    slot.standing = Standing::Refused;
+                    out.refuse(Refusal::BadBlock);
+                    break;
+                }
+                Path::Wait => break,
+            }
+        }
+        self.want(out);
+    }
+
+    fn path(&self, seq: Seq) -> Path {
+        let slot = self.log.slot(seq);
+        if let Some(chosen) = self.log.chosen.get(&seq) {
+            return self.follow(chosen.block.as_ref(), slot);
+        }
+        let Some((slot, claim)) = slot.and_then(|slot| Some((slot, slot.claim.as_ref()?))) else {
+            return Path::Wait;
+        };
+        if !self.active {
+            return Path::Wait;
+        }
+        match (slot.standing, &slot.offered) {
+            (Standing::Accepted | Standing::Prepared, _) => {
+                self.follow(slot.body(&claim.body().digest), Some(slot))
+            }
+            (Standing::Offered, Some(block)) if block.header().parent == self.tip => {
+                if self.deferred == Some(seq) {
+                    return Path::Wait;
+                }
+                Path::Judge(Arc::clone(block), false)
+            }
+            (Standing::Offered, Some(_)) => Path::Refuse,
+            (Standing::Offered, None) | (Standing::Empty | Standing::Refused, _) => Path::Wait,
+        }
+    }
+
+    /// A block that has its place: the chain grows by it, unless its parent is not the tip, which
+    /// makes it void.
+    fn follow(&self, block: Option<&Arc<Block>>, slot: Option<&SlotState>) -> Path {
+        let judged = slot.and_then(|slot| slot.judged);
+        match block {
+            Some(block) if block.header().parent != self.tip => Path::Pass(self.tip),
+            Some(block) if judged == Some(block.id()) => Path::Pass(block.id()),
+            Some(block) => Path::Judge(Arc::clone(block), true),
+            None => Path::Pass(self.tip),
+        }
+    }
+
+    /// The host's verdict on the block that the frontier waits for.
+    pub(super) fn on_validated(
+        &mut self,
+        block: BlockId,
+        verdict: Result<(), BlockFault>,
+        out: &mut Outbox<Self>,
+    ) {
+        let Some(judging) = self.judging.take_if(|judging| judging.block == block) else {
+            return;
+        };
+        let seq = judging.seq;
+        let here = self.log.slot_mut(seq);
+        let offered = here
+            .as_ref()
+            .is_some_and(|slot| slot.standing == Standing::Offered);
+        match verdict {
+            // A certificate vouches for it, whatever this host thinks.
+            _ if judging.certified => {
+                if let (Some(slot), Ok(())) = (here, verdict) {
+                    slot.judged = Some(block);
+                }
+                (self.frontier, self.tip) = (seq, block);
+            }
+            Ok(()) => {
+                if let Some(slot) = here {
+                    slot.judged = Some(block);
+                }
+                (self.frontier, self.tip) = (seq, block);
+                if offered {
+                    self.accept(seq, out);
+                }
+            }
+            // A certified ancestor that this host could not judge: ask again when it is executed.
+            Err(BlockFault::UnknownParent) if self.executed < seq.prev() => {
+                self.deferred = Some(seq);
+            }
+            Err(_) => {
+                if let Some(slot) = here.filter(|_| offered) {
+                    slot.standing = Standing::Refused;
+                }
+                out.refuse(Refusal::BadBlock);
+            }
+        }
+        self.advance(out);
+    }
+
+    /// The primary asks for a block as long as it may propose one (R15).
+    pub(super) fn want(&mut self, out: &mut Outbox<Self>) {
+        let last = self.assigned.max(self.executed);
+        let may = self.active
+            && self.committee.leader(self.view) == self.me
+            && self.judging.is_none()
+            && self.executing.is_none()
+            && self.frontier == last
+            && last < self.log.high()
+            && last.0 - self.executed.0 < self.config.pipeline;
+        match &self.wanted {
+            Some((_, parent)) if may && *parent == self.tip => {}
+            None if !may => {}
+            Some(_) if !may => self.unwant(out),
+            _ => {
+                self.tickets += 1;
+                let ticket = Ticket(self.tickets);
+                self.wanted = Some((ticket, self.tip));
+                out.push(Effect::Want(Want {
+                    ticket,
+                    parent: self.tip,
+                    empty_ok: false,
+                    not_before: Wall(0),
+                    extra: Vec::new(),
+                }));
+            }
+        }
+    }
+
+    /// No block is wanted any more.
+    pub(super) fn unwant(&mut self, out: &mut Outbox<Self>) {
+        if self.wanted.take().is_some() {
+            out.push(Effect::Unwant);
+        }
+    }
+
+    /// §4.2: the primary assigns the next number to a block and says PRE-PREPARE.
+    pub(super) fn on_payload(
+        &mut self,
+        ticket: Ticket,
+        block: &Arc<Block>,
+        out: &mut Outbox<Self>,
+    ) {
+        let Some((_, parent)) = self.wanted.take_if(|(wanted, _)| *wanted == ticket) else {
+            return;
+        };
+        assert_eq!(
+            block.header().parent,
+            parent,
+            "the host built on the wanted parent"
+        );
+        let seq = self.assigned.max(self.executed).next();
+        let (view, digest) = (self.view, block.id());
+        let claim = self.sign(Proposal { view, seq, digest }, out);
+        let slot = self
+            .log
+            .slot_mut(seq)
+            .expect("a primary stays between the watermarks");
+        assert!(slot.claim.is_none(), "a number is assigned once a view");
+        slot.claim = Some(claim.clone());
+        slot.keep(Arc::clone(block));
+        slot.judged = Some(digest);
+        self.log.touch(seq);
+        self.assigned = seq;
+        (self.frontier, self.tip) = (seq, digest);
+        self.accept(seq, out);
+        out.tell(Tale::Proposed {
+            slot: Slot { view, seq },
+            block: digest,
+        });
+        out.broadcast(PbftMessage::PrePrepare(PrePrepare {
+            claim,
+            block: Some(Arc::clone(block)),
+        }));
+        self.want(out);
+    }
+}

@@ -1,0 +1,408 @@
+//! Retransmission (R34) and fetching of bodies (R41).
+//!
+//! A replica that waits for something and made no progress for a while says where it stands; whoever
+//! is ahead sends what it lacks. A replica that has heard nothing of a member about what it executed
+//! asks that member where it stands, ever more seldom. When nobody lacks anything nobody says anything.
+
+use std::sync::Arc;
+
+use crate::{
+    block::Block,
+    crypto::Signed,
+    engine::{Effect, Outbox, Refusal},
+    types::{Digest, Mono, NodeId, Seq, View},
+};
+
+use super::{
+    Pbft, Timer,
+    log::{Chosen, Place, Standing},
+    message::{Asks, COMMIT, Decided, Fetch, Lacks, PbftMessage, PrePrepare, Report},
+};
+
+/// Slots that one answer covers at most.
+const ANSWER_SLOTS: u64 = 32;
+/// Answers to one member per status interval at most; the rest is refused (R37).
+const ANSWERS_PER_INTERVAL: u64 = 16;
+/// From then on a silent member is asked every so many intervals.
+const SELDOM: u32 = 32;
+
+/// What this replica knows about the others.
+#[derive(Clone, Debug, Default)]
+struct Peer {
+    /// The highest slot that it knows of.
+    known: Seq,
+    /// Status intervals for which it seemed behind.
+    silent: u32,
+    /// When it was answered last.
+    answered: Option<Mono>,
+}
+
+/// Where this replica stood.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Mark {
+    view: View,
+    active: bool,
+    executed: Seq,
+}
+
+/// Who knows what, and what was asked when.
+#[derive(Debug)]
+pub(super) struct Peers {
+    /// By position in the committee.
+    list: Vec<Peer>,
+    /// Whether the status timer is armed.
+    armed: bool,
+    /// Where this replica stood when it was armed.
+    mark: Mark,
+    /// Requests to everyone so far.
+    attempt: u32,
+    /// The highest slot that anybody claims to have executed.
+    claimed: Seq,
+    /// Decided slots that were received since the last request.
+    received: u64,
+}
+
+impl Peers {
+    pub(super) fn new(n: usize) -> Self {
+        Self {
+            list: vec![Peer::default(); n],
+            armed: false,
+            mark: Mark::default(),
+            attempt: 0,
+            claimed: Seq(0),
+            received: 0,
+        }
+    }
+
+    /// The member at `position` knows of this slot.
+    pub(super) fn heard(&mut self, position: usize, seq: Seq) {
+        let known = &mut self.list[position].known;
+        *known = (*known).max(seq);
+    }
+}
+
+impl Pbft {
+    /// Whether this replica waits for something that others may have.
+    fn waits(&self) -> bool {
+        !self.active
+            || self.suspicion.waits()
+            || self.log.highest > self.executed
+            || !self.missing.is_empty()
+            // One of f+1 is honest: the others are really ahead.
+            || self.early.senders() >= self.committee.weak_quorum()
+    }
+
+    /// Starts watching for progress, unless it is being watched.
+    pub(super) fn watch(&mut self, out: &mut Outbox<Self>) {
+        if self.peers.armed {
+            return;
+        }
+        self.peers.armed = true;
+        self.peers.mark = self.mark();
+        out.push(Effect::Arm {
+            timer: Timer::Status,
+            after: self.config.status_interval,
+        });
+    }
+
+    /// Starts watching if there is something to wait for; called at the end of each step.
+    pub(super) fn watch_if_waiting(&mut self, out: &mut Outbox<Self>) {
+        if !self.peers.armed && self.waits() {
+            self.watch(out);
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            view: self.view,
+            active: self.active,
+            executed: self.executed,
+        }
+    }
+
+    /// A status interval is over.
+    pub(super) fn on_status_timer(&mut self, out: &mut Outbox<Self>) {
+        let then = self.peers.mark;
+        let stuck = self.waits() && then == self.mark();
+        self.peers.armed = false;
+        self.fetch_missing(out);
+        if stuck {
+            self.ask_everyone(out);
+        }
+        let me = self.position;
+        let mut behind = false;
+        for position in (0..self.peers.list.len()).filter(|position| *position != me) {
+            let peer = &mut self.peers.list[position];
+            behind |= peer.known < self.executed;
+            if peer.known >= then.executed {
+                peer.silent = 0;
+                continue;
+            }
+            peer.silent = peer.silent.saturating_add(1);
+            let due = peer.silent.is_power_of_two() || peer.silent.is_multiple_of(SELDOM);
+            if due && !stuck {
+                let node = self.node_at(position);
+                self.report_to(node, Asks::You, out);
+            }
+        }
+        if behind || self.waits() {
+            self.watch(out);
+        }
+    }
+
+    fn node_at(&self, position: usize) -> NodeId {
+        self.committee
+            .nodes()
+            .nth(position)
+            .expect("a position in the committee")
+    }
+
+    fn ask_everyone(&mut self, out: &mut Outbox<Self>) {
+        self.peers.attempt = self.peers.attempt.wrapping_add(1);
+        self.peers.received = 0;
+        let report = self.report(Asks::Everyone);
+        let report = Arc::new(self.sign(report, out));
+        out.broadcast(PbftMessage::Status(report));
+    }
+
+    fn report_to(&mut self, node: NodeId, asks: Asks, out: &mut Outbox<Self>) {
+        let report = self.report(asks);
+        let report = Arc::new(self.sign(report, out));
+        out.send(node, PbftMessage::Status(report));
+    }
+
+    fn report(&self, asks: Asks) -> Report {
+        let last = self.log.highest.0.min(self.executed.0 + ANSWER_SLOTS);
+        let open = (self.executed.0 + 1..=last).map(|seq| {
+            match self.log.slot(Seq(seq)).map(|slot| slot.standing) {
+                _ if self.log.chosen.contains_key(&Seq(seq)) => Lacks::Commits,
+                Some(Standing::Prepared) => Lacks::Commits,
+                Some(Standing::Accepted) => Lacks::Prepares,
+                Some(Standing::Offered | Standing::Refused)
+                    if !self.missing.contains_key(&Seq(seq)) =>
+                {
+                    Lacks::Prepares
+                }
+                Some(_) | None => Lacks::Everything,
+            }
+        });
+        Report {
+            view: self.view,
+            active: self.active,
+            executed: self.executed,
+            stable: self.log.low(),
+            asks,
+            attempt: self.peers.attempt,
+            open: open.collect(),
+        }
+    }
+
+    /// Upon receiving STATUS: sends what its sender lacks and this replica has.
+    pub(super) fn on_status(&mut self, status: &Signed<Report>, out: &mut Outbox<Self>) {
+        let (node, report) = (status.signer(), status.body());
+        let Some(position) = self
+            .committee
+            .position(node)
+            .filter(|p| *p != self.position)
+        else {
+            return out.refuse(Refusal::WrongSender);
+        };
+        if report.open.len() as u64 > ANSWER_SLOTS {
+            return out.refuse(Refusal::Malformed);
+        }
+        if !self.committee.verify(status) {
+            return out.refuse(Refusal::BadSignature);
+        }
+        self.peers.heard(position, report.executed);
+        self.peers.claimed = self.peers.claimed.max(report.executed);
+        let interval = self.config.status_interval.as_nanos() as u64;
+        let peer = &mut self.peers.list[position];
+        let soon = |last: Mono| self.now.since(last) < interval / ANSWERS_PER_INTERVAL;
+        if peer.answered.is_some_and(soon) {
+            return out.refuse(Refusal::Stale);
+        }
+        peer.answered = Some(self.now);
+        self.answer(position, node, report, out);
+        let ahead = report.view > self.view
+            || report.executed > self.executed
+            || report.stable > self.log.low();
+        match report.asks {
+            Asks::You => self.report_to(node, Asks::InReturn, out),
+            Asks::Everyone if ahead => self.report_to(node, Asks::InReturn, out),
+            Asks::Everyone | Asks::InReturn => {}
+        }
+    }
+
+    /// Whether it is this replica's turn to send what anyone could send: f+1 members are on duty for
+    /// each slot, others at each attempt.
+    fn on_duty(&self, position: usize, report: &Report, seq: Seq) -> bool {
+        if report.asks != Asks::Everyone {
+            return true;
+        }
+        let others = self.committee.n() as u64 - 1;
+        let rank = (self.position - usize::from(self.position > position)) as u64;
+        let first = (seq.0 % others + u64::from(report.attempt) % others) % others;
+        (rank + others - first) % others < self.committee.weak_quorum() as u64
+    }
+
+    fn answer(&self, position: usize, node: NodeId, report: &Report, out: &mut Outbox<Self>) {
+        if report.stable < self.log.low()
+            && self.on_duty(position, report, Seq(0))
+            && let Some(certificate) = &self.checkpoints.stable
+        {
+            out.send(node, PbftMessage::Stable(certificate.clone()));
+        }
+        for vote in self.checkpoints.votes_of(self.position) {
+            if vote.body().slot > report.stable {
+                out.send(node, PbftMessage::Checkpoint(vote.clone()));
+            }
+        }
+        let same_view = report.view == self.view && report.active && self.active;
+        if report.view < self.view || (report.view == self.view && !report.active) {
+            match &self.new_view {
+                Some(message) if self.active => {
+                    if self.on_duty(position, report, Seq(0)) {
+                        out.send(node, PbftMessage::NewView(Arc::clone(message)));
+                    }
+                }
+                _ => {
+                    if let Some(change) = &self.changes[self.position] {
+                        out.send(node, PbftMessage::ViewChange(Arc::clone(change)));
+                    }
+                }
+            }
+        }
+        // A certificate on its own does not help one that lacks the slots before it.
+        let next = report.executed.next();
+        if next <= self.executed && !self.log.chosen.contains_key(&next) {
+            return;
+        }
+        let last = self
+            .log
+            .highest
+            .0
+            .min(report.executed.0.saturating_add(ANSWER_SLOTS));
+        for (seq, index) in (next.0..=last).map(Seq).zip(0..) {
+            if let Some(chosen) = self.log.chosen.get(&seq) {
+                if self.on_duty(position, report, seq) {
+                    let decided = Decided {
+                        certificate: chosen.certificate().clone(),
+                        block: chosen.block.clone(),
+                    };
+                    out.send(node, PbftMessage::Decided(decided));
+                }
+            } else if same_view {
+                let lacks = report.open.get(index).copied().unwrap_or(Lacks::Everything);
+                self.repeat(seq, lacks, node, out);
+            }
+        }
+    }
+
+    /// Sends this replica's own words about an undecided slot again.
+    fn repeat(&self, seq: Seq, lacks: Lacks, node: NodeId, out: &mut Outbox<Self>) {
+        let Some(slot) = self.log.slot(seq) else {
+            return;
+        };
+        if lacks == Lacks::Everything
+            && self.committee.leader(self.view) == self.me
+            && let Some(claim) = &slot.claim
+            && let Some(block) = slot.body(&claim.body().digest)
+        {
+            let (claim, block) = (claim.clone(), Some(Arc::clone(block)));
+            out.send(node, PbftMessage::PrePrepare(PrePrepare { claim, block }));
+        }
+        if lacks != Lacks::Commits
+            && let Some(vote) = slot.prepares.vote_of(self.position)
+        {
+            out.send(node, PbftMessage::Prepare(vote.clone()));
+        }
+        if let Some(vote) = slot.commits.vote_of(self.position) {
+            out.send(node, PbftMessage::Commit(vote.clone()));
+        }
+    }
+
+    /// Upon receiving DECIDED: a certificate of q COMMITs needs no other witness.
+    pub(super) fn on_decided(&mut self, message: &Decided, out: &mut Outbox<Self>) {
+        let vote = *message.certificate.vote();
+        let seq = vote.slot;
+        if seq <= self.executed || self.log.chosen.contains_key(&seq) {
+            return out.refuse(Refusal::Stale);
+        }
+        if matches!(self.log.place(seq), Place::Soon | Place::Far) {
+            return out.refuse(Refusal::TooFar);
+        }
+        let whole = match &message.block {
+            None => vote.digest == Digest::ZERO,
+            Some(block) => block.id() == vote.digest && block.is_whole(),
+        };
+        if vote.phase != COMMIT || !whole {
+            return out.refuse(Refusal::Malformed);
+        }
+        let quorum = self.committee.quorum();
+        if message.certificate.verify(&self.committee, quorum).is_err() {
+            return out.refuse(Refusal::BadSignature);
+        }
+        let chosen = Chosen::new(message.certificate.clone(), message.block.clone());
+        self.peers.received += 1;
+        self.choose(seq, chosen, out);
+        if self.peers.received >= ANSWER_SLOTS && self.peers.claimed > seq {
+            self.ask_everyone(out);
+        }
+    }
+
+    /// Asks those who have them for the blocks that a new view needs.
+    pub(super) fn fetch_missing(&mut self, out: &mut Outbox<Self>) {
+        let missing: Vec<_> = self.missing.values().cloned().collect();
+        for missing in missing {
+            let digest = missing.digest;
+            let fetch = self.sign(Fetch { digest }, out);
+            for holder in missing.holders {
+                out.send(holder, PbftMessage::Fetch(fetch.clone()));
+            }
+        }
+    }
+
+    /// Upon receiving FETCH: sends the block, if it is here.
+    pub(super) fn on_fetch(&mut self, fetch: &Signed<Fetch>, out: &mut Outbox<Self>) {
+        if !self.committee.contains(fetch.signer()) || fetch.signer() == self.me {
+            return out.refuse(Refusal::WrongSender);
+        }
+        if !self.committee.verify(fetch) {
+            return out.refuse(Refusal::BadSignature);
+        }
+        match self.log.body(&fetch.body().digest) {
+            Some(block) => out.send(fetch.signer(), PbftMessage::Body(Arc::clone(block))),
+            None => out.refuse(Refusal::Stale),
+        }
+    }
+
+    /// Upon receiving BODY: takes the block if it was asked for.
+    pub(super) fn on_body(&mut self, block: &Arc<Block>, out: &mut Outbox<Self>) {
+        let slots: Vec<Seq> = self
+            .missing
+            .iter()
+            .filter(|(_, missing)| missing.digest == block.id())
+            .map(|(seq, _)| *seq)
+            .collect();
+        if slots.is_empty() {
+            return out.refuse(Refusal::Stale);
+        }
+        if !block.is_whole() {
+            return out.refuse(Refusal::Malformed);
+        }
+        for seq in slots {
+            self.missing.remove(&seq);
+            if let Some(slot) = self.log.slot_mut(seq) {
+                slot.keep(Arc::clone(block));
+            }
+            if self.active {
+                self.accept_again(seq, out);
+                self.try_decide(seq, out);
+            }
+        }
+        if !self.active && self.committee.leader(self.view) == self.me {
+            self.try_new_view(out);
+        }
+        self.advance(out);
+    }
+}

@@ -1,0 +1,78 @@
+//! When a backup gives up on its primary (R18, R32, R36).
+//!
+//! The clock of a request starts when it becomes the oldest one that waits here, or when the view
+//! begins if that is later. Execution of *other* requests never restarts it, so a censored request
+//! ends the view; execution of the oldest hands the clock to the next one, so a correct primary under
+//! load, which serves requests about in their order, is not suspected however long its queue is. A
+//! second, longer clock runs from a request's arrival: it bounds the primary that is always just fast
+//! enough for the first.
+
+use std::time::Duration;
+
+use crate::types::Mono;
+
+/// After so many doublings in a row the timeouts stop growing.
+const MOST_DOUBLINGS: u32 = 20;
+
+/// What the suspicion timer runs on.
+#[derive(Debug, Default)]
+pub(super) struct Suspicion {
+    /// Since when the oldest request waits here, and since when it is the oldest.
+    oldest: Option<(Mono, Mono)>,
+    /// When this view began here.
+    entered: Mono,
+    /// View changes in a row without a new request executed in between.
+    attempts: u32,
+    /// What the timer is armed for.
+    pub(super) armed: Option<Mono>,
+}
+
+fn after(start: Mono, wait: Duration) -> Mono {
+    let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+    Mono(start.0.saturating_add(wait))
+}
+
+impl Suspicion {
+    /// The host says since when its oldest request waits.
+    pub(super) fn oldest_is(&mut self, since: Option<Mono>, now: Mono) {
+        self.oldest = since.map(|since| match self.oldest {
+            Some((known, became)) if known == since => (since, became),
+            _ => (since, now),
+        });
+    }
+
+    /// Whether a request waits.
+    pub(super) fn waits(&self) -> bool {
+        self.oldest.is_some()
+    }
+
+    /// A view begins.
+    pub(super) fn enter(&mut self, now: Mono) {
+        self.entered = now;
+    }
+
+    /// This replica leaves its view.
+    pub(super) fn leave(&mut self) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.armed = None;
+    }
+
+    /// A request was executed in the current view: timeouts return to their base (R32).
+    pub(super) fn progress(&mut self) {
+        self.attempts = 0;
+    }
+
+    /// The base doubled for each view change in a row after the first (R32).
+    pub(super) fn stretched(&self, base: Duration) -> Duration {
+        let doublings = self.attempts.saturating_sub(1).min(MOST_DOUBLINGS);
+        base.saturating_mul(1 << doublings)
+    }
+
+    /// When the primary will have failed the oldest request.
+    pub(super) fn deadline(&self, timeout: Duration, longest: Duration) -> Option<Mono> {
+        let (since, became) = self.oldest?;
+        let turn = after(became.max(self.entered), self.stretched(timeout));
+        let wait = after(since.max(self.entered), self.stretched(longest));
+        Some(turn.min(wait))
+    }
+}

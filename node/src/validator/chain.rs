@@ -1,0 +1,153 @@
+//! What the engine decided becomes chain, state and receipts.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::Validator;
+use crate::{
+    block::{Block, Finality},
+    engine::{Engine, Input, ReplyRule},
+    ledger::Entry,
+    node::{Actions, ClientPacket, Note, Packet, ReceiptPage},
+    transaction::Transaction,
+    types::{BlockId, Height, LocalTime, NodeId, TxId},
+};
+
+/// Heights below the head at which blocks of other branches are still kept.
+const BRANCHES_KEPT: u64 = 4096;
+
+impl<E: Engine> Validator<E> {
+    /// The chain grows by a block that will never be withdrawn.
+    pub(super) fn finalise(
+        &mut self,
+        now: LocalTime,
+        block: Arc<Block>,
+        proof: Arc<Finality>,
+        actions: &mut Actions,
+    ) {
+        let height = block.header().height;
+        self.append(now, block, Some(proof), actions);
+        // Nothing at or below a final height can be built on or proposed any more.
+        self.tree.retain(|_, block| block.header().height > height);
+        self.rely_up_to(height, actions);
+    }
+
+    /// The chain now ends at `head`: what is not an ancestor is taken off, what is missing is put on.
+    pub(super) fn move_head(&mut self, now: LocalTime, head: BlockId, actions: &mut Actions) {
+        let mut branch = Vec::new();
+        let mut at = head;
+        let root = loop {
+            if let Some(root) = self.ledger.contains_block(&at) {
+                break root;
+            }
+            let block = self.tree.get(&at).expect("a head's ancestors were judged");
+            at = block.header().parent;
+            branch.push(Arc::clone(block));
+        };
+        let mut orphans = Vec::new();
+        while self.ledger.height() > root {
+            let entry = self.ledger.roll_back();
+            self.tree.insert(entry.block.id(), Arc::clone(&entry.block));
+            orphans.extend(entry.block.transactions().iter().cloned());
+            actions.note(Note::Retracted {
+                block: Arc::clone(&entry.block),
+            });
+        }
+        self.relied = self.relied.min(root);
+        for block in branch.into_iter().rev() {
+            self.append(now, block, None, actions);
+        }
+        self.wait_again(now, orphans);
+        let oldest_kept = self.ledger.height().0.saturating_sub(BRANCHES_KEPT);
+        self.tree
+            .retain(|_, block| block.header().height.0 > oldest_kept);
+        if let ReplyRule::Depth(depth) = self.engine.reply_rule() {
+            self.rely_up_to(
+                Height(self.ledger.height().0.saturating_sub(depth)),
+                actions,
+            );
+        }
+    }
+
+    /// Transactions of a branch that lost wait again, unless the winner has them too.
+    fn wait_again(&mut self, now: LocalTime, orphans: Vec<Arc<Transaction>>) {
+        for transaction in orphans {
+            if self.ledger.receipt(&transaction.id()).is_none() {
+                // A full mempool loses it here; its gateway still has it and submits it again.
+                let _ = self.mempool.insert(transaction, now.mono);
+            }
+        }
+    }
+
+    fn append(
+        &mut self,
+        now: LocalTime,
+        block: Arc<Block>,
+        proof: Option<Arc<Finality>>,
+        actions: &mut Actions,
+    ) {
+        let id = block.id();
+        let entry = self.ledger.append(block, proof, &*self.executor);
+        for transaction in entry.block.transactions() {
+            self.mempool.remove(&transaction.id());
+        }
+        actions.work.executed += entry.block.transactions().len() as u32;
+        self.tree.remove(&id);
+        self.look_again = true;
+        let results = entry.results;
+        actions.note(Note::Appended(entry));
+        self.step(now, Input::Executed { block: id, results }, actions);
+    }
+
+    /// Everything up to this height may be relied on: its submitters are answered.
+    fn rely_up_to(&mut self, height: Height, actions: &mut Actions) {
+        while self.relied < height {
+            self.relied = self.relied.next();
+            let entry = Arc::clone(self.ledger.entry(self.relied).expect("on the chain"));
+            let block = entry.block.id();
+            actions.note(Note::Relied {
+                block,
+                height: self.relied,
+            });
+            if self.engine.answers() {
+                self.answer(&entry, |_| true, actions);
+            }
+        }
+    }
+
+    /// A gateway asks again for what was executed long ago: the reply cache answers (R2).
+    pub(super) fn answer_again(
+        &mut self,
+        transaction: &Transaction,
+        height: Height,
+        actions: &mut Actions,
+    ) {
+        if self.engine.answers() {
+            let entry = Arc::clone(self.ledger.entry(height).expect("it has a receipt there"));
+            let tx = transaction.id();
+            self.answer(&entry, |candidate| *candidate == tx, actions);
+        }
+    }
+
+    /// One signed page of receipts for each gateway that waits for transactions of this block.
+    fn answer(&self, entry: &Entry, include: impl Fn(&TxId) -> bool, actions: &mut Actions) {
+        let mut pages: BTreeMap<NodeId, Vec<_>> = BTreeMap::new();
+        for (transaction, receipt) in entry.block.transactions().iter().zip(&*entry.receipts) {
+            if let Some(gateway) = transaction.reply_to()
+                && include(&receipt.tx)
+            {
+                let line = (receipt.tx, receipt.outcome.clone());
+                pages.entry(gateway).or_default().push(line);
+            }
+        }
+        for (gateway, entries) in pages {
+            let page = ReceiptPage {
+                block: entry.block.id(),
+                height: entry.block.header().height,
+                entries,
+            };
+            let page = Arc::new(self.me.key.sign(self.me.id, page));
+            actions.work.signatures += 1;
+            actions.send(gateway, Packet::Client(ClientPacket::Receipts(page)));
+        }
+    }
+}

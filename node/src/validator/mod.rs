@@ -1,0 +1,299 @@
+//! A validator: mempool, engine, ledger and contracts behind one [`Node`].
+//!
+//! ```text
+//!  SUBMIT, RELAY ─▶ admission ─▶ mempool ─▶ Want / Payload ─▶ engine ─▶ Final, Head ─▶ ledger ─▶ receipts
+//!  consensus packets ───────────────────────────────────────▶ engine ─▶ packets
+//! ```
+//!
+//! The engine's effects are carried out in their order from one queue; what they answer (a verdict, an
+//! execution) is told to the engine at once, and what *that* brings about joins the end of the queue.
+
+mod admission;
+mod chain;
+mod proposal;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    block::Block,
+    codec::{self, CodecError},
+    crypto::Keypair,
+    engine::{Effect, Engine, Input, Outbox, Refusal, Relay, Want},
+    ledger::{Executor, Ledger, state::State},
+    membership::{Committee, Registry},
+    mempool::{BatchLimits, Mempool},
+    node::{
+        Action, Actions, Claims, ClientPacket, ConsensusPacket, Event, Node, NodeStatus, Note,
+        Packet, TimerId,
+    },
+    types::{BlockId, Height, LocalTime, Mono, NodeId, TxId},
+};
+
+/// What a validator needs to know besides its protocol.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// When a batch is full.
+    pub batch: BatchLimits,
+    /// When a batch that is not full is cut: once its oldest transaction has waited so long.
+    pub batch_age: Duration,
+    /// How far a block's timestamp may be ahead of this node's clock (R42).
+    pub clock_tolerance: Duration,
+    /// How many heights a proposer's results may lie behind its block.
+    pub results_lag: u64,
+    /// Transactions that the mempool holds at most.
+    pub mempool: usize,
+    /// Where transactions of this node's gateway go; `None`: where the protocol says.
+    pub relay: Option<Relay>,
+    /// With [`Relay::Leader`]: how long until they go to everyone after all.
+    pub relay_timeout: Duration,
+}
+
+/// Who a validator is, and whom it knows.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its address.
+    pub id: NodeId,
+    /// Its key.
+    pub key: Arc<Keypair>,
+    /// Everyone.
+    pub registry: Arc<Registry>,
+    /// Who decides.
+    pub committee: Arc<Committee>,
+}
+
+/// The timers that are not the engine's.
+const PROPOSAL_TIMER: TimerId = TimerId(0);
+const RELAY_TIMER: TimerId = TimerId(1);
+const FIRST_ENGINE_TIMER: u64 = 2;
+
+/// A validator of protocol `E`.
+pub struct Validator<E: Engine> {
+    me: Identity,
+    config: Config,
+    engine: E,
+    mempool: Mempool,
+    ledger: Ledger,
+    executor: Arc<dyn Executor>,
+    /// Blocks that were judged good and are not on the chain (yet).
+    tree: BTreeMap<BlockId, Arc<Block>>,
+    /// What the engine asked for and has not got.
+    want: Option<Want>,
+    /// Whether something changed that may make a wanted block due.
+    look_again: bool,
+    /// When [`PROPOSAL_TIMER`] will fire, if it is armed for that.
+    proposal_due: Option<Mono>,
+    /// Transactions that went to the leader only, with when they go to everyone.
+    relayed: VecDeque<(Mono, TxId)>,
+    relay_armed: bool,
+    timers: BTreeMap<E::Timer, TimerId>,
+    timer_names: BTreeMap<TimerId, E::Timer>,
+    next_timer: u64,
+    /// What the engine was last told about the oldest waiting transaction.
+    told: Option<Mono>,
+    /// Up to this height submitters have been answered.
+    relied: Height,
+    queue: VecDeque<Effect<E>>,
+    outbox: Outbox<E>,
+}
+
+impl<E: Engine> Validator<E> {
+    /// A validator with an empty chain. `engine` must have been made for the same committee and the
+    /// genesis block of `state`.
+    pub fn new(
+        me: Identity,
+        config: Config,
+        engine: E,
+        state: State,
+        executor: Arc<dyn Executor>,
+    ) -> Self {
+        Self {
+            mempool: Mempool::new(config.mempool, config.batch.bytes),
+            me,
+            config,
+            engine,
+            ledger: Ledger::new(state),
+            executor,
+            tree: BTreeMap::new(),
+            want: None,
+            look_again: false,
+            proposal_due: None,
+            relayed: VecDeque::new(),
+            relay_armed: false,
+            timers: BTreeMap::new(),
+            timer_names: BTreeMap::new(),
+            next_timer: FIRST_ENGINE_TIMER,
+            told: None,
+            relied: Height(0),
+            queue: VecDeque::new(),
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// The engine, for those who test it from inside.
+    pub fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    fn on_packet(&mut self, now: LocalTime, from: NodeId, packet: &Packet, actions: &mut Actions) {
+        match packet {
+            Packet::Consensus(packet) => match packet.message::<E::Message>() {
+                Some(message) => self.step(now, Input::Message { from, message }, actions),
+                None => actions.note(Note::Refused(Refusal::Malformed)),
+            },
+            Packet::Relay(transaction) => self.admit(now, transaction, None, actions),
+            Packet::Client(ClientPacket::Submit(transaction)) => {
+                self.admit(now, transaction, Some(from), actions);
+            }
+            Packet::Client(ClientPacket::Receipts(_) | ClientPacket::Refused { .. }) => {
+                actions.note(Note::Refused(Refusal::WrongSender));
+            }
+        }
+    }
+
+    fn on_timer(&mut self, now: LocalTime, timer: TimerId, actions: &mut Actions) {
+        match timer {
+            PROPOSAL_TIMER => {
+                self.proposal_due = None;
+                self.look_again = true;
+            }
+            RELAY_TIMER => self.relay_to_everyone(now, actions),
+            _ => {
+                // A timer that was disarmed or moved is no longer listed: it fires for nobody.
+                if let Some(name) = self.timer_names.remove(&timer) {
+                    self.timers.remove(&name);
+                    self.step(now, Input::Timer(name), actions);
+                }
+            }
+        }
+    }
+
+    /// One input to the engine; its effects join the queue.
+    fn step(&mut self, now: LocalTime, input: Input<'_, E>, actions: &mut Actions) {
+        self.engine.step(now, input, &mut self.outbox);
+        for refusal in self.outbox.refusals.drain(..) {
+            actions.note(Note::Refused(refusal));
+        }
+        actions.add_work(std::mem::take(&mut self.outbox.work));
+        self.queue.extend(self.outbox.effects.drain(..));
+    }
+
+    /// Carries out effects until nothing is left to do.
+    fn settle(&mut self, now: LocalTime, actions: &mut Actions) {
+        loop {
+            while let Some(effect) = self.queue.pop_front() {
+                self.carry_out(now, effect, actions);
+            }
+            let oldest = self.mempool.oldest();
+            if oldest != self.told {
+                self.told = oldest;
+                self.step(now, Input::Pending(oldest), actions);
+            }
+            self.propose(now, actions);
+            if self.queue.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, now: LocalTime, effect: Effect<E>, actions: &mut Actions) {
+        match effect {
+            Effect::Send { to, message } => {
+                actions.send(to, Packet::Consensus(ConsensusPacket::new(message)));
+            }
+            Effect::Broadcast(message) => {
+                let packet = Packet::Consensus(ConsensusPacket::new(message));
+                self.to_others(&packet, actions);
+            }
+            Effect::Arm { timer, after } => self.arm(timer, after, actions),
+            Effect::Disarm(timer) => self.disarm(timer),
+            Effect::Persist(record) => {
+                actions.list.push(Action::Persist {
+                    record: codec::encode(&record),
+                });
+            }
+            Effect::Want(want) => {
+                self.want = Some(want);
+                self.look_again = true;
+            }
+            Effect::Unwant => self.want = None,
+            Effect::Validate(block) => {
+                let verdict = self.judge(now, &block, actions);
+                let id = block.id();
+                if verdict.is_ok() {
+                    self.tree.insert(id, block);
+                }
+                self.step(now, Input::Validated { block: id, verdict }, actions);
+            }
+            Effect::Head(head) => self.move_head(now, head, actions),
+            Effect::Final { block, proof } => self.finalise(now, block, proof, actions),
+            Effect::Tell(tale) => actions.note(Note::Engine(tale)),
+        }
+    }
+
+    fn to_others(&self, packet: &Packet, actions: &mut Actions) {
+        let others = self.me.committee.others(self.me.id);
+        actions.list.extend(others.map(|to| Action::Send {
+            to,
+            packet: packet.clone(),
+        }));
+    }
+
+    fn arm(&mut self, timer: E::Timer, after: Duration, actions: &mut Actions) {
+        self.disarm(timer);
+        let id = TimerId(self.next_timer);
+        self.next_timer += 1;
+        self.timers.insert(timer, id);
+        self.timer_names.insert(id, timer);
+        actions.list.push(Action::Arm { timer: id, after });
+    }
+
+    fn disarm(&mut self, timer: E::Timer) {
+        if let Some(id) = self.timers.remove(&timer) {
+            self.timer_names.remove(&id);
+        }
+    }
+}
+
+impl<E: Engine> Node for Validator<E> {
+    fn id(&self) -> NodeId {
+        self.me.id
+    }
+
+    fn claims(&self) -> Claims {
+        Claims {
+            protocol: E::NAME,
+            faults: E::FAULTS,
+            reply: self.engine.reply_rule(),
+        }
+    }
+
+    fn handle(&mut self, now: LocalTime, event: Event<'_>, actions: &mut Actions) {
+        match event {
+            Event::Start => self.step(now, Input::Start, actions),
+            Event::Packet { from, packet } => self.on_packet(now, from, packet, actions),
+            Event::Timer(timer) => self.on_timer(now, timer, actions),
+        }
+        self.settle(now, actions);
+    }
+
+    fn status(&self) -> NodeStatus {
+        NodeStatus {
+            engine: self.engine.status(),
+            height: self.ledger.height(),
+            pending: self.mempool.len(),
+            oldest: self.mempool.oldest(),
+        }
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Packet, CodecError> {
+        Packet::decode::<E>(bytes)
+    }
+}

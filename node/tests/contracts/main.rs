@@ -1,0 +1,6 @@
+//! Contracts: the shipment's rules, Workbench's roles, and how calls are executed.
+
+mod application;
+mod execution;
+mod refrigerated_transportation;
+mod voyage;

@@ -1,0 +1,8 @@
+//! The ledger: state, replay window, chain, proofs and audits.
+
+mod audit;
+mod chain;
+mod fixture;
+mod proof;
+mod replay;
+mod state;

@@ -1,0 +1,160 @@
+//! From a plan to validators: the one place that knows which protocols there are.
+
+use std::{collections::BTreeSet, rc::Rc, sync::Arc};
+
+use consortium_node::{
+    block::Block,
+    central::Central,
+    clique::{Clique, CliqueConfig, TieBreak},
+    contracts::ContractExecutor,
+    engine::{Engine, Relay},
+    ledger::{Executor, state::State},
+    mempool::BatchLimits,
+    node::Node,
+    pbft::{self, Pbft},
+    types::NodeId,
+    validator::{Config, Identity, Validator},
+};
+
+use super::execution::SharedExecutor;
+use crate::{
+    adversary::{Equivocator, Liar, Script, Silent},
+    cast::Cast,
+    rng::Seed,
+    scenario::plan::{CheatKind, Plan, Protocol, RelayPlan},
+};
+
+/// All validators, each wrapped in the cheats of its member; and the cheats' scripts by their number in
+/// the plan.
+pub(super) fn validators(plan: &Plan, cast: &Cast) -> (Vec<Liar>, Vec<Rc<Script>>) {
+    let scripts: Vec<_> = plan.cheats.iter().map(|_| Script::new()).collect();
+    let own = Arc::new(ContractExecutor {
+        registry: Arc::clone(&cast.registry),
+    });
+    let shared: Arc<dyn Executor> = Arc::new(SharedExecutor::new(Arc::clone(&own)));
+    let nodes = cast
+        .validators()
+        .map(|id| {
+            let share = plan.host.shared_execution && cast.is_honest(id);
+            let executor = if share {
+                Arc::clone(&shared)
+            } else {
+                own.clone() as Arc<dyn Executor>
+            };
+            wrap(honest(plan, cast, id, executor), plan, cast, &scripts)
+        })
+        .collect();
+    (nodes, scripts)
+}
+
+/// A validator of the plan's protocol.
+fn honest(plan: &Plan, cast: &Cast, id: NodeId, executor: Arc<dyn Executor>) -> Box<dyn Node> {
+    let me = Identity {
+        id,
+        key: Arc::clone(&cast.node_keys[id.index()]),
+        registry: Arc::clone(&cast.registry),
+        committee: Arc::clone(&cast.committee),
+    };
+    let state = State::new();
+    let genesis = Block::genesis(state.root());
+    let (key, committee) = (Arc::clone(&me.key), Arc::clone(&me.committee));
+    match &plan.consensus.protocol {
+        Protocol::Pbft(p) => {
+            let config = pbft::Config {
+                checkpoint_interval: p.checkpoint_interval,
+                window: p.window,
+                pipeline: p.pipeline,
+                request_timeout: p.request_timeout,
+                request_deadline: p.request_deadline,
+                view_change_timeout: p.view_change_timeout,
+                status_interval: p.status_interval,
+            };
+            let engine = Pbft::new(config, id, key, committee, genesis.id());
+            host(me, plan, p.window, engine, state, executor)
+        }
+        Protocol::Clique(p) => {
+            let config = CliqueConfig {
+                period: p.period,
+                tie_break: TieBreak::FirstSeen,
+                confirmations: Some(p.confirmations),
+                gossip: false,
+                seed: Seed(plan.seed).number("clique wiggle", 0),
+            };
+            let engine = Clique::new(&config, &committee, id, key, &genesis);
+            host(me, plan, 1, engine, state, executor)
+        }
+        Protocol::Central => {
+            let engine = Central::new(committee, id, key, &genesis);
+            host(me, plan, 1, engine, state, executor)
+        }
+    }
+}
+
+fn host<E: Engine + 'static>(
+    me: Identity,
+    plan: &Plan,
+    results_lag: u64,
+    engine: E,
+    state: State,
+    executor: Arc<dyn Executor>,
+) -> Box<dyn Node> {
+    let config = Config {
+        batch: BatchLimits {
+            count: plan.consensus.batch_transactions,
+            bytes: plan.consensus.batch_bytes,
+        },
+        batch_age: plan.consensus.batch_age,
+        clock_tolerance: plan.consensus.clock_tolerance,
+        results_lag,
+        mempool: plan.mempool.capacity,
+        relay: match plan.mempool.relay {
+            RelayPlan::Protocol => None,
+            RelayPlan::Leader => Some(Relay::Leader),
+            RelayPlan::Everyone => Some(Relay::Everyone),
+        },
+        relay_timeout: plan.mempool.relay_timeout,
+    };
+    Box::new(Validator::new(me, config, engine, state, executor))
+}
+
+/// Wraps a validator in what its member is up to.
+fn wrap(mut node: Box<dyn Node>, plan: &Plan, cast: &Cast, scripts: &[Rc<Script>]) -> Liar {
+    let id = node.id();
+    let member = cast.member_of(id);
+    let mut followed = Script::new();
+    for (cheat, script) in plan.cheats.iter().zip(scripts) {
+        let coalition = match &cheat.kind {
+            CheatKind::SilentPrimary(m) if *m == member => {
+                followed = Rc::clone(script);
+                node = Box::new(Silent {
+                    inner: node,
+                    script: Rc::clone(script),
+                });
+                continue;
+            }
+            CheatKind::EquivocatingPrimary(m) if *m == member => vec![*m],
+            CheatKind::Colluders(members) if members.contains(&member) => members.clone(),
+            _ => continue,
+        };
+        followed = Rc::clone(script);
+        node = Box::new(Equivocator {
+            inner: node,
+            key: Arc::clone(&cast.node_keys[id.index()]),
+            victims: victims(cast, &coalition),
+            script: Rc::clone(script),
+        });
+    }
+    Liar {
+        node,
+        script: followed,
+    }
+}
+
+/// The second half of those outside the coalition.
+fn victims(cast: &Cast, coalition: &[usize]) -> BTreeSet<NodeId> {
+    let outside: Vec<_> = cast
+        .validators()
+        .filter(|node| !coalition.contains(&cast.member_of(*node)))
+        .collect();
+    outside[outside.len() / 2..].iter().copied().collect()
+}

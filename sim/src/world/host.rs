@@ -1,0 +1,116 @@
+//! A validator's machine in the world: the node, its stages, its disk and its clock.
+
+use std::collections::VecDeque;
+
+use consortium_node::{
+    node::{Action, Actions, Event, Packet, TimerId},
+    types::NodeId,
+};
+
+use super::machine::{Clock, Cores, Disk, Prices};
+use crate::{adversary::Liar, ending::Usage, time::Time};
+
+/// Something that the serial stage will take up.
+#[derive(Debug)]
+pub(super) enum Input {
+    Start,
+    Packet { from: NodeId, packet: Packet },
+    Timer(TimerId),
+}
+
+/// A validator's machine.
+pub(super) struct Host {
+    pub(super) id: NodeId,
+    pub(super) liar: Liar,
+    pub(super) clock: Clock,
+    pub(super) cores: Cores,
+    pub(super) disk: Disk,
+    pub(super) up: bool,
+    /// Counts its lives: what an earlier one left in the queue is void.
+    pub(super) life: u32,
+    /// When the serial stage is free.
+    free_at: Time,
+    /// What waits for the serial stage.
+    waiting: VecDeque<Input>,
+    /// Until when sends and notes wait for the disk.
+    pub(super) barrier: Time,
+    pub(super) usage: Usage,
+}
+
+/// What the serial stage did with an input.
+pub(super) enum Taken {
+    /// It is busy; the input waits. Wake it then, if nobody has been told to yet.
+    Waits { wake: Option<Time> },
+    /// It is done; these actions take place at that time.
+    Done { at: Time, actions: Vec<Action> },
+}
+
+impl Host {
+    pub(super) fn new(id: NodeId, liar: Liar, clock: Clock, cores: Cores, disk: Disk) -> Self {
+        Self {
+            id,
+            liar,
+            clock,
+            cores,
+            disk,
+            up: true,
+            life: 0,
+            free_at: Time::ZERO,
+            waiting: VecDeque::new(),
+            barrier: Time::ZERO,
+            usage: Usage::default(),
+        }
+    }
+
+    /// Offers an input to the serial stage.
+    pub(super) fn offer(&mut self, now: Time, input: Input, prices: &Prices) -> Taken {
+        if self.free_at > now || !self.waiting.is_empty() {
+            self.waiting.push_back(input);
+            let wake = (self.waiting.len() == 1).then_some(self.free_at);
+            return Taken::Waits { wake };
+        }
+        self.take_up(now, input, prices)
+    }
+
+    /// The serial stage is free again: takes up what waited longest. Returns when to wake it next, if
+    /// more waits.
+    pub(super) fn wake(&mut self, now: Time, prices: &Prices) -> (Option<Taken>, Option<Time>) {
+        let Some(input) = self.waiting.pop_front() else {
+            return (None, None);
+        };
+        let taken = self.take_up(now, input, prices);
+        let again = (!self.waiting.is_empty()).then_some(self.free_at);
+        (Some(taken), again)
+    }
+
+    fn take_up(&mut self, now: Time, input: Input, prices: &Prices) -> Taken {
+        let mut actions = Actions::default();
+        let event = match &input {
+            Input::Start => Event::Start,
+            Input::Packet { from, packet } => Event::Packet {
+                from: *from,
+                packet,
+            },
+            Input::Timer(timer) => Event::Timer(*timer),
+        };
+        self.liar
+            .node
+            .handle(self.clock.read(now), event, &mut actions);
+        let cost = prices.step(actions.work);
+        self.free_at = Time(now.0 + cost);
+        self.usage.serial_busy_ns += cost;
+        self.usage.signatures += u64::from(actions.work.signatures);
+        self.usage.checks += u64::from(actions.work.checks);
+        Taken::Done {
+            at: self.free_at,
+            actions: actions.list,
+        }
+    }
+
+    /// The machine stops: what was not durable is gone.
+    pub(super) fn stop(&mut self) {
+        self.up = false;
+        self.life += 1;
+        self.waiting.clear();
+    }
+}
