@@ -3,6 +3,8 @@
 pub mod cast;
 pub mod ending;
 pub mod fact;
+pub mod metrics;
+pub mod report;
 pub mod rng;
 pub mod scenario;
 pub mod time;
