@@ -107,7 +107,7 @@ impl Metrics {
             seed: plan.seed,
             protocol: plan.consensus.protocol.name().to_owned(),
             parameters: parameters_in_words(plan),
-            claims: claims_in_words(&ending.claims, tolerance.f),
+            claims: claims_in_words(&ending.claims, tolerance.n, tolerance.f),
             validators: tolerance.n,
             faulty: tolerance.f,
             quorum: tolerance.q,

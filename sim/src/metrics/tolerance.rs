@@ -68,7 +68,7 @@ impl Tolerance {
 }
 
 /// What a protocol claims, in words.
-pub fn claims_in_words(claims: &Claims, f: usize) -> String {
+pub fn claims_in_words(claims: &Claims, n: usize, f: usize) -> String {
     let finality = match claims.reply {
         ReplyRule::One => "final at one receipt".to_owned(),
         ReplyRule::WeakQuorum => format!("final at {} equal receipts (f+1)", f + 1),
@@ -78,9 +78,11 @@ pub fn claims_in_words(claims: &Claims, f: usize) -> String {
         (FaultModel::Trusted, _) => {
             "one trusted machine: nothing an outsider could check".to_owned()
         }
-        (FaultModel::Crash, _) => format!("bears {f} crashed, none that lies; {finality}"),
+        (FaultModel::Crash, _) => {
+            format!("bears any {f} of {n} that crash, none that lies; {finality}")
+        }
         (FaultModel::Byzantine, ReplyRule::Depth(_)) => finality,
-        (FaultModel::Byzantine, _) => format!("bears any {f} that lie; {finality}"),
+        (FaultModel::Byzantine, _) => format!("bears any {f} of {n} that lie; {finality}"),
     }
 }
 

@@ -13,6 +13,12 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
+/// A number of things: `1 block`, `2 blocks`. The noun must form its plural with an s.
+pub fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", thousands(number))
+}
+
 /// Tenths as a decimal number: 110 is `11`, 104 is `10.4`.
 pub fn tenths(number: i64) -> String {
     let (sign, size) = (if number < 0 { "-" } else { "" }, number.unsigned_abs());
@@ -88,6 +94,10 @@ mod tests {
         assert_eq!(
             [0, 999, 1000, 58_244, 1_234_567].map(thousands),
             ["0", "999", "1,000", "58,244", "1,234,567"]
+        );
+        assert_eq!(
+            [0, 1, 2000].map(|n| counted(n, "block")),
+            ["0 blocks", "1 block", "2,000 blocks"]
         );
         assert_eq!([110, 104, -5, 0].map(tenths), ["11", "10.4", "-0.5", "0"]);
         assert_eq!(

@@ -77,8 +77,8 @@ impl fmt::Display for Warning {
             ),
             Self::FewSeeds { seeds } => write!(
                 f,
-                "{seeds} seed{}: another may differ; try --seeds {SEEDS_NEEDED}",
-                if *seeds == 1 { "" } else { "s" }
+                "{}: another may differ; try --seeds {SEEDS_NEEDED}",
+                units::counted(*seeds as u64, "seed")
             ),
             Self::WarmUpTooShort {
                 warm_up_ms,
@@ -119,9 +119,9 @@ impl fmt::Display for Warning {
             ),
             Self::Censored { count } => write!(
                 f,
-                "{} measured transactions never finished and are in no percentile: the tail is longer \
-                 than it looks; try a longer drain",
-                units::thousands(*count)
+                "{} of the measured cohort never finished: the tail is longer than it looks; try a \
+                 longer drain",
+                units::counted(*count, "transaction")
             ),
         }
     }

@@ -34,3 +34,6 @@ pub fn print(text: &str) -> io::Result<()> {
         result => result,
     }
 }
+
+#[cfg(test)]
+mod snapshots;

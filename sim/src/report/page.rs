@@ -28,7 +28,7 @@ impl Page {
     pub(super) fn labelled(&mut self, label: &str, text: &str) {
         let mut line = format!("{label:<INDENT$}");
         if label.len() >= INDENT {
-            line.push_str("  ");
+            line.push_str(if label.ends_with(':') { " " } else { "  " });
         }
         let mut empty = true;
         for word in text.split_inclusive(' ') {

@@ -152,21 +152,18 @@ fn shared_ledger(page: &mut Page, summary: &Summary) {
 fn knowledge(excursion: &Excursion) -> String {
     let total = excursion.known_ms.len();
     let since_reading = |at: u64| units::span_ms(at.saturating_sub(excursion.reading_due_ms));
-    let knew = match excursion.all_knew_ms() {
-        Some(last) => {
-            let truth = excursion.truth_ms.map_or(String::new(), |truth| {
-                let since_truth = units::span_ms(last.saturating_sub(truth));
-                format!(" and {since_truth} after it was so")
-            });
-            format!(
-                "all members knew after {} (from the reading on{truth})",
-                since_reading(last)
-            )
-        }
-        None => {
-            let know = excursion.known_ms.iter().filter(|(_, at)| at.is_some());
-            format!("only {} of {total} members knew", know.count())
-        }
+    let knew = if let Some(last) = excursion.all_knew_ms() {
+        let truth = excursion.truth_ms.map_or(String::new(), |truth| {
+            let since_truth = units::span_ms(last.saturating_sub(truth));
+            format!(", {since_truth} after it was so")
+        });
+        format!(
+            "all members knew {} after the reading was due{truth}",
+            since_reading(last)
+        )
+    } else {
+        let know = excursion.known_ms.iter().filter(|(_, at)| at.is_some());
+        format!("only {} of {total} members knew", know.count())
     };
     let truth = excursion
         .ground_truth
@@ -246,18 +243,12 @@ fn latencies(page: &mut Page, summary: &Summary) {
         ]
         .concat()
     };
-    let mut rows = vec![
+    let rows = vec![
         row("due  -> sent", &summary.due_to_sent),
         row("sent -> included", &summary.sent_to_included),
         row("sent -> final", &summary.sent_to_final),
         row("due  -> final", &summary.due_to_final),
     ];
-    if summary.link_down_due_to_final.count > 0 {
-        rows.push(row(
-            "due  -> final, link was down",
-            &summary.link_down_due_to_final,
-        ));
-    }
     let header = ["LATENCY ms", "p50", "p90", "p99", "p99.9", "max", "count"];
     // The header is a label, so it begins at the margin.
     let mut table = Page::default();
@@ -274,9 +265,26 @@ fn latencies(page: &mut Page, summary: &Summary) {
             _ => page.line(line),
         }
     }
+    let link_down = &summary.link_down_due_to_final;
+    if link_down.count > 0 {
+        let span = |us: u64| units::span(us * 1000);
+        page.labelled(
+            " link down",
+            &format!(
+                "{} apart that waited for their gateway: due -> final p50 {}, p99 {}, max {}",
+                units::thousands(link_down.count),
+                span(link_down.p50_us),
+                span(link_down.p99_us),
+                span(link_down.max_us)
+            ),
+        );
+    }
     if summary.censored > 0 {
         let censored = units::thousands(summary.censored);
-        page.labelled("", &format!("{censored} never finished and are in no row"));
+        page.labelled(
+            " censored",
+            &format!("{censored} never finished and are in no row"),
+        );
     }
 }
 
@@ -315,12 +323,11 @@ fn costs(page: &mut Page, summary: &Summary) {
         page.labelled(
             "REORGANISED",
             &format!(
-                "{} times, deepest {} blocks; {} transactions taken back; {} blocks after they were \
-                 relied on",
-                units::thousands(summary.reorganisations),
-                summary.deepest_reorganisation_blocks,
-                units::thousands(summary.retracted),
-                units::thousands(summary.retracted_after_relied_blocks)
+                "{}, deepest {}; {} taken back; {} after gateways relied on it",
+                units::counted(summary.reorganisations, "time"),
+                units::counted(summary.deepest_reorganisation_blocks, "block"),
+                units::counted(summary.retracted, "transaction"),
+                units::counted(summary.retracted_after_relied_blocks, "block")
             ),
         );
     }
@@ -431,7 +438,7 @@ fn invariants(page: &mut Page, summary: &Summary) {
         .filter(|row| row.status == VerdictStatus::NotClaimed);
     for row in unclaimed {
         let why = row.detail.join("; ");
-        page.labelled(" not claimed", &format!("{}: {why}", row.name));
+        page.labelled(" unclaimed", &format!("{}: {why}", row.name));
     }
 }
 
