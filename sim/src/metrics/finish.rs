@@ -192,7 +192,7 @@ impl Metrics {
             .count();
         let seconds = to.since(from).as_secs_f64();
         if seconds > 0.0 {
-            good as f64 / seconds
+            load::rounded(good as f64 / seconds)
         } else {
             0.0
         }

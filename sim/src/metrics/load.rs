@@ -65,7 +65,7 @@ impl PerReading {
             if finals == 0 {
                 0.0
             } else {
-                total as f64 / finals as f64
+                rounded(total as f64 / finals as f64)
             }
         };
         let packets = || ending.packets.values();
@@ -103,8 +103,13 @@ pub(super) fn busiest(ending: &Ending, plan: &Plan, cast: &Cast) -> Option<Utili
     Some(Utilisation {
         node: format!("{}'s {what}", cast.name_of(node)),
         resource,
-        busy_percent,
+        busy_percent: rounded(busy_percent),
     })
+}
+
+/// A figure with six digits behind the point, so that it survives being written as JSON and read.
+pub(super) fn rounded(figure: f64) -> f64 {
+    (figure * 1e6).round() / 1e6
 }
 
 fn busy(usage: &Usage, machine: &Machine) -> [(Resource, u64); 5] {

@@ -42,3 +42,8 @@ pub use reader::Metrics;
 pub use shared_ledger::{SharedLedger, ledger_table};
 pub use summary::{Summary, VerdictRow};
 pub use warning::Warning;
+
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,10 @@ const MEMBERS: [&str; 4] = [
 ];
 
 /// A milk run in which everything went well.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one line for each field of a flat struct"
+)]
 fn milk() -> Summary {
     Summary {
         schema_version: SCHEMA_VERSION,
@@ -310,8 +314,8 @@ fn a_good_run_fits_one_screen() {
     "#);
 }
 
-#[test]
-fn a_violation_is_told_first_with_its_evidence() {
+/// A run in which two colluders forked the chain.
+fn forked() -> Summary {
     let mut run = milk();
     run.verdicts[0] = VerdictRow {
         culprits: vec!["Carrier 2".into(), "Store".into()],
@@ -349,7 +353,12 @@ fn a_violation_is_told_first_with_its_evidence() {
     run.retracted_after_relied_blocks = 1;
     run.censored = 1;
     run.warnings = vec![Warning::Censored { count: 1 }];
-    insta::assert_snapshot!(render(&run), @r#"
+    run
+}
+
+#[test]
+fn a_violation_is_told_first_with_its_evidence() {
+    insta::assert_snapshot!(render(&forked()), @r#"
     MILK  pbft  4 validators (f=1, q=3)  4 regions  24 h  seed 7
                 A day of milk from the farm to the store.
     VERDICT     UNSAFE  liveness not claimed  1/2 invariants  0/1 cheats stopped
