@@ -90,6 +90,11 @@ impl Cheats {
         self.by_transaction.insert(tx, cheat);
     }
 
+    /// Whether a cheat made or copied it.
+    pub(super) fn made(&self, tx: &TxId) -> bool {
+        self.by_transaction.contains_key(tx)
+    }
+
     /// A rejection, if it is of a cheat's transaction and not of an honest one that it copied.
     pub(super) fn rejected(&mut self, tx: &TxId, reason: Rejection, honest: bool) {
         if !honest && let Some(cheat) = self.by_transaction.get(tx) {

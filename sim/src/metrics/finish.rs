@@ -187,6 +187,7 @@ impl Metrics {
         let good = self
             .book
             .records()
+            .filter(|record| record.cheat.is_none())
             .filter(|record| record.fate == Fate::Ok && record.lost().is_none())
             .filter(|record| record.finished.is_some_and(|at| from <= at && at < to))
             .count();
@@ -302,24 +303,22 @@ fn warm_up_too_short(plan: &Plan, points: &[(Time, u64)]) -> Option<Warning> {
 /// Regions and members that can stop everyone.
 fn concentration(plan: &Plan) -> Vec<Warning> {
     let tolerance = Tolerance::of(plan);
-    let spare = tolerance.spare();
-    let regions = tolerance
-        .regions
-        .iter()
-        .filter(|(_, validators)| **validators > spare)
-        .map(|(region, validators)| Warning::OneRegion {
-            region: region.clone(),
-            validators: *validators,
+    let spare = tolerance.spare;
+    let regions = tolerance.vital_regions.iter().map(|region| {
+        let (region, validators) = (region.clone(), tolerance.regions[region]);
+        Warning::OneRegion {
+            region,
+            validators,
             spare,
-        });
-    let members = plan
-        .members
-        .iter()
-        .filter(|member| member.validators > spare)
-        .map(|member| Warning::OneMember {
-            member: member.name.clone(),
-            validators: member.validators,
+        }
+    });
+    let members = tolerance.vital_members.iter().map(|(member, validators)| {
+        let (member, validators) = (member.clone(), *validators);
+        Warning::OneMember {
+            member,
+            validators,
             spare,
-        });
+        }
+    });
     regions.chain(members).collect()
 }

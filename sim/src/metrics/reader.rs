@@ -78,7 +78,15 @@ impl Metrics {
             .max_by_key(|node| self.chains.height(*node))
     }
 
+    /// Whether a cheat made it without submitting it through a gateway's book: it has no fate there.
+    fn is_off_the_books(&self, tx: &TxId) -> bool {
+        self.book.get(tx).is_none() && self.cheats.made(tx)
+    }
+
     fn finished(&mut self, at: Time, tx: &TxId, outcome: &consortium_node::transaction::Outcome) {
+        if self.is_off_the_books(tx) {
+            return;
+        }
         let told = self.book.finished(tx, at, outcome);
         self.cheats.answered(tx, told);
         if told
@@ -98,6 +106,9 @@ impl Metrics {
     }
 
     fn rejected(&mut self, tx: &TxId, reason: Rejection) {
+        if self.is_off_the_books(tx) {
+            return self.cheats.rejected(tx, reason, false);
+        }
         let told = self.book.rejected(tx, reason);
         let owned = self
             .book
@@ -153,7 +164,7 @@ impl Reader for Metrics {
                 waited_for_link,
                 ..
             } => {
-                if self.book.sent(tx, at, *waited_for_link) {
+                if !self.is_off_the_books(tx) && self.book.sent(tx, at, *waited_for_link) {
                     self.stall.sent(at);
                 }
             }

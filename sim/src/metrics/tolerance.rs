@@ -22,8 +22,13 @@ pub struct Tolerance {
     pub q: usize,
     /// Validators in each region that has one.
     pub regions: BTreeMap<String, usize>,
+    /// Validators that may be gone while the rest can still decide: n−q, or none when all hangs on one
+    /// machine.
+    pub spare: usize,
     /// Regions without which the rest cannot decide.
     pub vital_regions: Vec<String>,
+    /// Members without which the rest cannot decide, with the validators that they run.
+    pub vital_members: Vec<(String, usize)>,
 }
 
 impl Tolerance {
@@ -44,26 +49,33 @@ impl Tolerance {
         for member in with_nodes() {
             *regions.entry(member.region.clone()).or_default() += member.validators;
         }
-        let vital_regions = match plan.consensus.protocol {
-            Protocol::Central => with_nodes().take(1).map(|m| m.region.clone()).collect(),
-            _ => regions
-                .iter()
-                .filter(|(_, inside)| n - **inside < q)
-                .map(|(region, _)| region.clone())
-                .collect(),
-        };
+        let central = matches!(plan.consensus.protocol, Protocol::Central);
+        let database = with_nodes().next().filter(|_| central);
+        let spare = if central { 0 } else { n - q };
+        let vital_regions = regions
+            .iter()
+            .filter(|(region, inside)| match database {
+                Some(member) => member.region == **region,
+                None => **inside > spare,
+            })
+            .map(|(region, _)| region.clone())
+            .collect();
+        let vital_members = with_nodes()
+            .filter(|member| match database {
+                Some(database) => database.name == member.name,
+                None => member.validators > spare,
+            })
+            .map(|member| (member.name.clone(), member.validators))
+            .collect();
         Self {
             n,
             f,
             q,
             regions,
+            spare,
             vital_regions,
+            vital_members,
         }
-    }
-
-    /// Validators that may be gone while the rest can still decide.
-    pub fn spare(&self) -> usize {
-        self.n - self.q
     }
 }
 

@@ -105,8 +105,9 @@ impl fmt::Display for Warning {
                 spare,
             } => write!(
                 f,
-                "{validators} validators stand in {region}, and only {spare} may be gone: its loss stops \
-                 everyone; try to move one"
+                "{} in {region}, and only {spare} may be gone: its loss stops everyone; try to spread \
+                 them",
+                units::counted(*validators as u64, "validator")
             ),
             Self::OneMember {
                 member,
@@ -114,8 +115,9 @@ impl fmt::Display for Warning {
                 spare,
             } => write!(
                 f,
-                "{member} runs {validators} validators, and only {spare} may be gone: it can stop \
-                 everyone; try to give one away"
+                "{member} runs {}, and only {spare} may be gone: it can stop everyone; try to have others \
+                 run some",
+                units::counted(*validators as u64, "validator")
             ),
             Self::Censored { count } => write!(
                 f,
