@@ -82,10 +82,10 @@ impl Peers {
 }
 
 impl Pbft {
-    /// Whether this replica waits for something that others may have.
+    /// Whether this replica waits for something that others may have. A view change on its own is
+    /// nothing to wait for: once there is work, somebody waits for that.
     fn waits(&self) -> bool {
-        !self.active
-            || self.suspicion.waits()
+        self.suspicion.waits()
             || self.log.highest > self.executed
             || !self.missing.is_empty()
             // One of f+1 is honest: the others are really ahead.

@@ -96,8 +96,10 @@ impl Pbft {
             let smallest = ahead.min().expect("f+1 is not zero");
             return self.start_view_change(smallest, out);
         }
-        let agreeing = targets().filter(|target| *target == self.view).count();
-        if self.active || agreeing < self.committee.quorum() {
+        // One that went on to a later view counts: its request for this view is over, and so is the
+        // view if it is one of the q that are needed. Otherwise two halves could wait for each other.
+        let arrived = targets().filter(|target| *target >= self.view).count();
+        if self.active || arrived < self.committee.quorum() {
             return;
         }
         if !self.awaiting_new_view {

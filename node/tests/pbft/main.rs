@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod faults;
 mod oracles;
 
 use consortium_node::pbft::{Config, Pbft};

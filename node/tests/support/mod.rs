@@ -213,7 +213,11 @@ impl<E: Engine> Net<E> {
         let end = self.now + at_most.as_nanos() as u64;
         while let Some(entry) = self.queue.first_entry() {
             let (at, _) = *entry.key();
-            assert!(at <= end, "still busy after {at_most:?}");
+            assert!(
+                at <= end,
+                "still busy after {at_most:?}:{}",
+                self.standing()
+            );
             let event = entry.remove();
             self.now = at;
             self.handle(event);
@@ -412,9 +416,26 @@ impl<E: Engine> Net<E> {
         let chain = &self.replica(nodes[0]).host.chain;
         for node in nodes {
             let host = &self.replica(*node).host;
-            assert_eq!(host.oldest(), None, "n{node} has something left to do");
-            assert_eq!(host.chain.len(), chain.len(), "n{node} is behind");
+            let all = self.standing();
+            assert_eq!(
+                host.oldest(),
+                None,
+                "n{node} has something left to do:{all}"
+            );
+            assert_eq!(host.chain.len(), chain.len(), "n{node} is behind:{all}");
         }
+    }
+
+    /// Where everybody stands, for failed assertions.
+    fn standing(&self) -> String {
+        let line = |r: &Replica<E>| {
+            let (me, status, chain) = (r.host.me, r.engine.status(), r.host.chain.len());
+            let (crashed, last) = (r.crashed, r.tales.iter().rev().take(4).collect::<Vec<_>>());
+            format!("\n{me} chain {chain} crashed {crashed} {status:?} {last:?}")
+        };
+        let last = self.trace.iter().rev().take(12);
+        let last = last.map(|s| format!("\n{:?} {} → {} {:?}", s.at, s.from, s.to, s.message));
+        self.replicas.iter().map(line).chain(last).collect()
     }
 
     /// Whether this replica told something of this kind.
