@@ -89,6 +89,7 @@ mod checkpoint;
 mod choice;
 mod early;
 mod execute;
+mod frontier;
 mod log;
 mod message;
 mod normal;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
+    block::Block,
     crypto::Signed,
     engine::{Effect, Outbox, Refusal, Tale},
+    quorum::Certificate,
     types::{Digest, NodeId, Seq, View},
 };
 
@@ -199,15 +201,15 @@ impl Pbft {
             let Some(slot) = self.log.slot_mut(seq) else {
                 continue;
             };
-            match body.filter(|block| slot.judged == Some(digest) || block.is_whole()) {
-                Some(block) => slot.keep(block),
-                None => {
-                    let signers = entry.prepares.iter().flat_map(|c| c.signers());
-                    let holders = signers.filter(|node| *node != self.me);
-                    let holders = holders.take(self.committee.weak_quorum()).collect();
-                    self.missing.insert(seq, Missing { digest, holders });
-                }
+            let whole = |block: &Arc<Block>| slot.judged == Some(digest) || block.is_whole();
+            if let Some(block) = body.filter(whole) {
+                slot.keep(block);
+                continue;
             }
+            let signers = entry.prepares.iter().flat_map(Certificate::signers);
+            let holders = signers.filter(|node| *node != self.me);
+            let holders = holders.take(self.committee.weak_quorum()).collect();
+            self.missing.insert(seq, Missing { digest, holders });
         }
         self.fetch_missing(out);
         self.missing.is_empty()

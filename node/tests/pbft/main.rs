@@ -4,7 +4,9 @@
 mod support;
 
 mod faults;
+mod normal_case;
 mod oracles;
+mod script;
 
 use consortium_node::pbft::{Config, Pbft};
 

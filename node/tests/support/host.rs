@@ -62,14 +62,12 @@ impl Host {
         self.pool.first().map(|(since, _)| *since)
     }
 
-    /// Since when the oldest waits, if that has changed.
-    pub(crate) fn news(&mut self) -> Option<Option<Mono>> {
+    /// Whether the answer to "since when does the oldest wait" has changed, and what it is.
+    pub(crate) fn news(&mut self) -> (bool, Option<Mono>) {
         let oldest = self.oldest().filter(|_| !self.patient);
-        if oldest == self.told {
-            return None;
-        }
+        let changed = oldest != self.told;
         self.told = oldest;
-        Some(oldest)
+        (changed, oldest)
     }
 
     /// Transactions of the blocks from `parent` down to the chain; `None` if that is not known.
@@ -87,7 +85,7 @@ impl Host {
     }
 
     fn head(&self) -> &Arc<Block> {
-        self.chain.last().unwrap()
+        self.chain.last().expect("genesis at least")
     }
 
     /// The block that was wanted, if there is something to put into it.
@@ -173,7 +171,7 @@ impl Host {
     }
 
     /// An outsider believes a final block because of its certificate.
-    pub(crate) fn check_proof(&self, block: &Block, proof: &Finality, committee: &Committee) {
+    pub(crate) fn check_proof(block: &Block, proof: &Finality, committee: &Committee) {
         let Finality::Certificate(certificate) = proof else {
             return;
         };

@@ -30,6 +30,8 @@ pub(crate) struct Sent<M> {
     pub(crate) from: NodeId,
     pub(crate) to: NodeId,
     pub(crate) message: Arc<M>,
+    /// How many records its sender had made durable before.
+    pub(crate) records: usize,
 }
 
 /// A replica with its host.
@@ -312,7 +314,7 @@ impl<E: Engine> Net<E> {
             }
             Effect::Head(_) => {}
             Effect::Final { block, proof } => {
-                replica.host.check_proof(&block, &proof, &self.committee);
+                Host::check_proof(&block, &proof, &self.committee);
                 let results = replica.host.execute(&block);
                 replica.finals.push((now, block.id()));
                 let block = block.id();
@@ -341,6 +343,7 @@ impl<E: Engine> Net<E> {
             from,
             to,
             message: Arc::clone(message),
+            records: self.replicas[from.index()].records.len(),
         };
         if self.tracing {
             self.trace.push(sent.clone());
@@ -370,7 +373,8 @@ impl<E: Engine> Net<E> {
             if replica.crashed {
                 return;
             }
-            let input = if let Some(oldest) = replica.host.news() {
+            let (changed, oldest) = replica.host.news();
+            let input = if changed {
                 Input::Pending(oldest)
             } else if let Some((ticket, block)) = replica.host.payload(wall) {
                 Input::Payload { ticket, block }
@@ -397,7 +401,8 @@ impl<E: Engine> Net<E> {
 
     /// Safety: honest chains are prefixes of one chain, and no transaction is in it twice.
     pub(crate) fn check_agreement(&self) {
-        let longest = self.honest().max_by_key(|r| r.host.chain.len()).unwrap();
+        let longest = self.honest().max_by_key(|r| r.host.chain.len());
+        let longest = longest.expect("an honest replica");
         for replica in self.honest() {
             let (short, long) = (&replica.host.chain, &longest.host.chain);
             assert_eq!(
