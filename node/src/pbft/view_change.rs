@@ -43,6 +43,7 @@ impl Pbft {
         self.active = false;
         self.judging = None;
         self.missing.clear();
+        self.peers.progress();
         self.suspicion.leave();
         let slots = self.log.slots().filter_map(|(_, slot)| slot.proof.clone());
         let change = ViewChange {
@@ -246,6 +247,7 @@ impl Pbft {
         for known in &mut self.changes {
             known.take_if(|change| change.body().view <= *view);
         }
+        self.peers.progress();
         self.suspicion.enter(self.now);
         out.push(Effect::Persist(Record::NewView(Arc::clone(message))));
         out.tell(Tale::Entered {

@@ -3,10 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod checkpoints;
 mod faults;
 mod normal_case;
 mod oracles;
 mod script;
+mod view_changes;
 
 use consortium_node::pbft::{Config, Pbft};
 
