@@ -273,12 +273,12 @@ impl Pbft {
 
     /// Notes a decision and executes what can be executed.
     pub(super) fn choose(&mut self, seq: Seq, chosen: Chosen, out: &mut Outbox<Self>) {
-        let mut surprise = false;
-        if let Some(slot) = self.log.slot_mut(seq) {
+        let slot = self.log.slot_mut(seq);
+        let claimed = slot.and_then(|slot| {
             slot.decided = true;
-            let claimed = slot.claim.as_ref().map(|claim| claim.body().digest);
-            surprise = claimed.is_some_and(|digest| digest != chosen.digest());
-        }
+            Some(slot.claim.as_ref()?.body().digest)
+        });
+        let surprise = seq <= self.frontier && claimed != Some(chosen.digest());
         self.log.touch(seq);
         self.log.chosen.insert(seq, chosen);
         if surprise {

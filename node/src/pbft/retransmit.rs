@@ -88,6 +88,8 @@ impl Pbft {
         self.suspicion.waits()
             || self.log.highest > self.executed
             || !self.missing.is_empty()
+            || self.executed.0 - self.executed.0 % self.config.checkpoint_interval
+                > self.log.low().0
             // One of f+1 is honest: the others are really ahead.
             || self.early.senders() >= self.committee.weak_quorum()
     }

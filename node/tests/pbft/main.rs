@@ -7,8 +7,10 @@ mod checkpoints;
 mod faults;
 mod normal_case;
 mod oracles;
+mod retransmission;
 mod script;
 mod view_changes;
+mod wire;
 
 use consortium_node::pbft::{Config, Pbft};
 

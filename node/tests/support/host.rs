@@ -8,15 +8,20 @@ use std::{
 use consortium_node::{
     block::{Block, Finality, Header, Results},
     codec,
+    crypto::PublicKey,
     engine::{BlockFault, Ticket, Want},
     membership::Committee,
     transaction::Transaction,
     types::{BlockId, Digest, Height, Mono, NodeId, TxId, Wall},
 };
 
+use super::CHAIN;
+
 /// The host of one engine.
 pub(crate) struct Host {
     pub(crate) me: NodeId,
+    /// Who signs transactions.
+    party: PublicKey,
     /// What waits, oldest first.
     pool: Vec<(Mono, Arc<Transaction>)>,
     /// Final blocks; genesis is the first.
@@ -36,9 +41,10 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(me: NodeId, genesis: &Arc<Block>) -> Self {
+    pub(crate) fn new(me: NodeId, genesis: &Arc<Block>, party: PublicKey) -> Self {
         Self {
             me,
+            party,
             pool: Vec::new(),
             chain: vec![Arc::clone(genesis)],
             known: BTreeMap::from([(genesis.id(), Arc::clone(genesis))]),
@@ -136,7 +142,8 @@ impl Host {
         let mut seen = BTreeSet::new();
         for transaction in block.transactions() {
             let id = transaction.id();
-            if self.bad.contains(&id) {
+            let signed = transaction.signed().verify(CHAIN, &self.party);
+            if self.bad.contains(&id) || !signed {
                 return Err(BlockFault::Unauthorised);
             }
             if self.executed.contains(&id) || ordered.contains(&id) || !seen.insert(id) {

@@ -97,12 +97,13 @@ impl<E: Engine> Net<E> {
         let members = members.map(|(i, key)| (NodeId(i as u16), key.public()));
         let committee = Committee::new(CHAIN, members.collect());
         let genesis = Block::genesis(Digest::ZERO);
+        let party = key(200);
         let replica = |(i, key): (usize, &Arc<Keypair>)| {
             let me = NodeId(i as u16);
             let engine = build(me, Arc::clone(key), Arc::clone(&committee), genesis.id());
             Replica {
                 engine,
-                host: Host::new(me, &genesis),
+                host: Host::new(me, &genesis, party.public()),
                 crashed: false,
                 tales: Vec::new(),
                 refusals: Vec::new(),
@@ -129,7 +130,7 @@ impl<E: Engine> Net<E> {
             queue: BTreeMap::new(),
             counter: 0,
             entropy: 1,
-            party: key(200),
+            party: Arc::clone(&party),
             nonces: 0,
         };
         for node in net.nodes() {
@@ -215,6 +216,12 @@ impl<E: Engine> Net<E> {
         let end = self.now + at_most.as_nanos() as u64;
         while let Some(entry) = self.queue.first_entry() {
             let (at, _) = *entry.key();
+            if let Event::Timer(node, timer, number) = entry.get()
+                && self.replicas[node.index()].timers.get(timer) != Some(number)
+            {
+                entry.remove();
+                continue;
+            }
             assert!(
                 at <= end,
                 "still busy after {at_most:?}:{}",
