@@ -42,6 +42,13 @@ impl ExitCode {
         codes.into_iter().min_by_key(rank).unwrap_or(Self::Ok)
     }
 
+    /// The meaning of a number, if it has one.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::PRECEDENCE
+            .into_iter()
+            .find(|known| known.code() == code)
+    }
+
     /// As the shell sees it.
     pub fn code(self) -> u8 {
         self as u8

@@ -1,6 +1,7 @@
 //! Everything around a member: network, clocks, disks, sensors, faults, cheats, invariants, reports.
 
 mod adversary;
+pub mod audit;
 pub mod cast;
 pub mod cli;
 pub mod ending;
@@ -11,6 +12,7 @@ pub mod metrics;
 pub mod net;
 pub mod report;
 pub mod rng;
+pub mod run;
 pub mod scenario;
 pub mod time;
 pub mod trace;

@@ -271,5 +271,6 @@ pub(super) fn reason_words(reason: Rejection) -> &'static str {
         Rejection::Door(TxRefusal::ReadOnly) => "may only read",
         Rejection::Door(TxRefusal::StaleNonce) => "number used before",
         Rejection::Door(TxRefusal::Full) => "mempool full",
+        Rejection::Door(TxRefusal::TooLarge) => "too large",
     }
 }

@@ -64,6 +64,7 @@ pub(super) fn milk() -> Plan {
                 window: 256,
                 pipeline: 8,
                 request_timeout: Duration::from_secs(2),
+                request_deadline: Duration::from_secs(20),
                 view_change_timeout: Duration::from_secs(4),
                 status_interval: Duration::from_secs(1),
             }),
@@ -105,6 +106,7 @@ pub(super) fn milk() -> Plan {
             bandwidth_bits: None,
             overhead_bytes: 0,
         },
+        clock_skew: Duration::ZERO,
         machine: Machine {
             name: "two cores".into(),
             cores: 2,

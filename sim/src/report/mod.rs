@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 mod colour;
 pub mod hgrm;
 pub mod json;
+pub mod list;
 mod page;
 pub mod plot;
 pub mod progress;

@@ -35,13 +35,14 @@ use self::{
 const DEFAULTS: &str = include_str!("../../data/defaults.toml");
 const MACHINES: &str = include_str!("../../data/machines.toml");
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "seed",
     "duration",
     "warm_up",
     "drain",
     "consensus",
     "mempool",
+    "clock_skew",
     "gateway",
     "member",
     "party",
@@ -164,6 +165,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
             violations: cheats::violations(&root),
         },
         machine: network::machine(&root, profiles),
+        clock_skew: root.duration("clock_skew", Duration::ZERO),
         host: network::host(&root),
         members,
         parties,

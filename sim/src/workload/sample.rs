@@ -43,6 +43,7 @@ pub(crate) fn plan() -> Plan {
         members,
         parties,
         network: network(),
+        clock_skew: Duration::ZERO,
         machine: Machine {
             name: "sample".into(),
             cores: 2,
@@ -100,6 +101,7 @@ fn consensus() -> Consensus {
             window: 256,
             pipeline: 8,
             request_timeout: Duration::from_secs(2),
+            request_deadline: Duration::from_secs(20),
             view_change_timeout: Duration::from_secs(2),
             status_interval: Duration::from_millis(500),
         }),

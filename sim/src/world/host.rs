@@ -20,7 +20,6 @@ pub(super) enum Input {
 
 /// A validator's machine.
 pub(super) struct Host {
-    pub(super) id: NodeId,
     pub(super) liar: Liar,
     pub(super) clock: Clock,
     pub(super) cores: Cores,
@@ -46,9 +45,8 @@ pub(super) enum Taken {
 }
 
 impl Host {
-    pub(super) fn new(id: NodeId, liar: Liar, clock: Clock, cores: Cores, disk: Disk) -> Self {
+    pub(super) fn new(liar: Liar, clock: Clock, cores: Cores, disk: Disk) -> Self {
         Self {
-            id,
             liar,
             clock,
             cores,

@@ -152,7 +152,7 @@ impl<'r> World<'r> {
                     skew_ns: skew(plan, id),
                 };
                 let cores = Cores::new(plan.machine.cores);
-                Host::new(id, liar, clock, cores, Disk::new(plan.machine.fsync))
+                Host::new(liar, clock, cores, Disk::new(plan.machine.fsync))
             })
             .collect();
         let gateways = (0..plan.members.len())
@@ -419,8 +419,12 @@ impl<'r> World<'r> {
                         .push(self.now + after, node, node, Event::Timer { life, timer });
                 }
                 action if host.barrier > self.now => late.push(action),
-                Action::Persist { record } => {
-                    host.usage.logged_bytes += record.len() as u64;
+                Action::Persist(record) => {
+                    if self.plan.host.eager_wire {
+                        let bytes = record.encode().len();
+                        assert_eq!(bytes, record.wire_len(), "a record misstates its length");
+                    }
+                    host.usage.logged_bytes += record.wire_len() as u64;
                     host.barrier = host.disk.persist(self.now);
                 }
                 Action::Send { to, packet } => self.send(node, to, packet),

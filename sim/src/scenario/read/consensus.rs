@@ -42,6 +42,7 @@ fn pbft(consensus: &Section<'_>) -> PbftPlan {
             "window",
             "pipeline",
             "request_timeout",
+            "request_deadline",
             "view_change_timeout",
             "status_interval",
         ],
@@ -52,6 +53,7 @@ fn pbft(consensus: &Section<'_>) -> PbftPlan {
         window: section.integer("window", 2..=2 * MANY),
         pipeline: section.integer("pipeline", 1..=MANY),
         request_timeout: section.duration("request_timeout", TICK),
+        request_deadline: section.duration("request_deadline", TICK),
         view_change_timeout: section.duration("view_change_timeout", TICK),
         status_interval: section.duration("status_interval", TICK),
     };

@@ -255,7 +255,7 @@ impl Fleet {
         let humidity_dpct = tenths(truth.humidity_mpct + its.bias.1);
         let contract = its.contract.expect("a reading follows the terms");
         let call = ingest(contract, humidity_dpct, temperature_dc, seconds(now));
-        let transaction = its.device.sign(call);
+        let transaction = its.device.sign(gateway, call);
         let submission = Submission {
             tx: transaction.id(),
             party: its.device.id,
@@ -319,7 +319,7 @@ impl Fleet {
         fired: &mut Fired,
     ) -> TxId {
         let (signer, gateway) = &mut self.people[who];
-        let transaction = signer.sign(call);
+        let transaction = signer.sign(*gateway, call);
         let tx = transaction.id();
         let contract = self.packages[at.package].contract;
         let submission = Submission {

@@ -4,8 +4,8 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use consortium_node::{
     crypto::Keypair,
-    transaction::{Call, ContractId, Transaction},
-    types::PartyId,
+    transaction::{Call, ContractId, Order, Transaction},
+    types::{NodeId, PartyId},
 };
 use rand_xoshiro::rand_core::Rng as _;
 
@@ -39,9 +39,15 @@ impl Signer {
         Self { id, key, nonce: 0 }
     }
 
-    pub(super) fn sign(&mut self, call: Call) -> Arc<Transaction> {
+    /// Signs its next order; receipts go to `gateway`.
+    pub(super) fn sign(&mut self, gateway: NodeId, call: Call) -> Arc<Transaction> {
         self.nonce += 1;
-        Transaction::sign(&self.key, self.id, self.nonce, call)
+        let order = Order {
+            nonce: self.nonce,
+            reply_to: Some(gateway),
+            call,
+        };
+        Transaction::sign_order(&self.key, self.id, order)
     }
 }
 
