@@ -1,10 +1,5 @@
 //! Stops a build without `--cfg madsim`: it would compile, and then run on the real clock.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "cargo reads a build script's standard output"
-)]
-
 use std::env;
 
 fn main() {

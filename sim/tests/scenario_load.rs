@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use consortium_sim::{
     net::matrix,
     scenario::{
-        Loaded, Source, Warning, load,
+        INVARIANTS, Loaded, Source, Warning, load,
         plan::{CheatKind, FaultKind, Matrix, Pace, Protocol, Target},
     },
     time::Time,
@@ -276,4 +276,31 @@ fn windows_line_ends_and_a_byte_order_mark_change_nothing() {
     let windows = format!("\u{feff}{}", text.replace('\n', "\r\n"));
     let loaded = load(&Source::new(milk().path, windows), &[]).expect("it loads");
     assert_eq!(format!("{:?}", loaded.plan), format!("{:?}", unix.plan));
+}
+
+#[test]
+fn the_documentation_names_every_key_with_a_default_and_every_invariant() {
+    let docs = include_str!("../docs/scenarios.md");
+    let defaults: toml::Table = include_str!("../data/defaults.toml")
+        .parse()
+        .expect("the defaults are TOML");
+    let mut tables = vec![&defaults];
+    while let Some(table) = tables.pop() {
+        for (key, value) in table {
+            let item = value.get(0).and_then(toml::Value::as_table);
+            match value.as_table().or(item) {
+                Some(inner) => tables.push(inner),
+                None => assert!(
+                    docs.contains(&format!("`{key}`")) || docs.contains(&format!(".{key}`")),
+                    "{key} is not documented"
+                ),
+            }
+        }
+    }
+    for name in INVARIANTS {
+        assert!(
+            docs.contains(&format!("`{name}`")),
+            "{name} is not documented"
+        );
+    }
 }

@@ -64,7 +64,7 @@ impl Excerpt {
     pub(crate) fn position(text: &str, byte: usize) -> (usize, usize) {
         let before = &text[..floor(text, byte)];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.bytes().filter(|byte| *byte == b'\n').count();
+        let line = before.matches('\n').count();
         (line, before[line_start..].chars().count())
     }
 

@@ -130,13 +130,13 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
     let member_names = Names {
         singular: "member",
         plural: "members",
-        names: members.iter().map(|member| member.name.as_str()).collect(),
+        list: members.iter().map(|member| member.name.as_str()).collect(),
     };
     let parties = people::parties(&party_sections, &member_names);
     let party_names = Names {
         singular: "member or party",
         plural: "members and parties",
-        names: parties.iter().map(|party| party.name.as_str()).collect(),
+        list: parties.iter().map(|party| party.name.as_str()).collect(),
     };
     let network = network::network(&root);
     network::check_regions(&member_sections, &members, &network);

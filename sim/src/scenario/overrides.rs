@@ -140,10 +140,10 @@ fn find_item(log: &Log, items: &[Node], parent: &Segment, segment: &Segment) -> 
         return Some(index);
     }
     let names: Vec<&str> = items.iter().map(name_of).collect();
-    let named = names
+    let found = names
         .iter()
         .position(|name| !name.is_empty() && *name == segment.name);
-    if named.is_none() {
+    if found.is_none() {
         let message = format!("`{}` has no element {}", parent.name, quote(&segment.name));
         let known = names.iter().copied().filter(|name| !name.is_empty());
         let near =
@@ -154,7 +154,7 @@ fn find_item(log: &Log, items: &[Node], parent: &Segment, segment: &Segment) -> 
         };
         log.add(segment.span, message, Some(near.unwrap_or(count)));
     }
-    named
+    found
 }
 
 fn name_of(node: &Node) -> &str {

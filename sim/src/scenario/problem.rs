@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fmt,
+    fmt::{self, Write as _},
 };
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan};
@@ -42,7 +42,7 @@ pub struct Problem {
 #[derive(Clone, Debug)]
 struct Text {
     name: String,
-    text: String,
+    content: String,
     /// Carried with this program: nobody typed it, so it is never to blame.
     built_in: bool,
 }
@@ -69,7 +69,7 @@ impl Problems {
     /// File (or override), line and column of a problem of these, from 1.
     pub fn place(&self, problem: &Problem) -> (&str, usize, usize) {
         let text = &self.texts[problem.span.text];
-        let (line, column) = Excerpt::position(&text.text, problem.span.start);
+        let (line, column) = Excerpt::position(&text.content, problem.span.start);
         (&text.name, line + 1, column + 1)
     }
 
@@ -93,7 +93,11 @@ impl Problems {
             let report = Report {
                 problem,
                 excerpt: (problem.span.end > 0).then(|| {
-                    Excerpt::new(&text.name, &text.text, problem.span.start..problem.span.end)
+                    Excerpt::new(
+                        &text.name,
+                        &text.content,
+                        problem.span.start..problem.span.end,
+                    )
                 }),
                 name: &text.name,
             };
@@ -105,7 +109,9 @@ impl Problems {
         }
         match self.count() - self.list.len().min(SHOWN) {
             0 => {}
-            more => out.push_str(&format!("\n… and {more} more problems\n")),
+            more => {
+                writeln!(out, "\n… and {more} more problems").expect("a string takes any text");
+            }
         }
         out
     }
@@ -179,7 +185,7 @@ impl Log {
         let mut texts = self.texts.borrow_mut();
         texts.push(Text {
             name: name.to_owned(),
-            text: text.to_owned(),
+            content: text.to_owned(),
             built_in,
         });
         texts.len() - 1
@@ -197,7 +203,7 @@ impl Log {
         if list.len() < KEPT {
             list.push(Problem {
                 message: printable(&message.into()),
-                hint: hint.as_deref().map(printable),
+                hint: hint.map(|hint| printable(&hint)),
                 span: if typed { span } else { Span::new(0, &(0..0)) },
             });
         } else {

@@ -1,6 +1,6 @@
 //! Quantities with units, read exactly: no float on the way, nothing rounded.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 const NANOS: [(&str, u128); 7] = [
     ("ns", 1),
@@ -143,7 +143,7 @@ fn scaled(digits: &str, scale: u128) -> Result<u128, Unfit> {
     let parse = |part: &str| part.parse::<u128>().unwrap_or(0);
     let denominator = 10_u128.pow(fraction.len() as u32);
     let numerator = parse(fraction) * scale;
-    if numerator % denominator != 0 {
+    if !numerator.is_multiple_of(denominator) {
         return Err(Unfit::TooFine);
     }
     Ok(parse(whole) * scale + numerator / denominator)
@@ -167,7 +167,7 @@ pub(crate) fn spell(span: Duration) -> String {
     // Hours are the largest unit: "24h" is how a day is typed.
     for (name, scale) in NANOS[..6].iter().rev() {
         if rest >= *scale {
-            out.push_str(&format!("{}{name}", rest / scale));
+            write!(out, "{}{name}", rest / scale).expect("a string takes any text");
             rest %= scale;
         }
     }

@@ -191,14 +191,11 @@ impl<'a> Section<'a> {
         let Some(node) = self.need(key) else {
             return *range.start();
         };
-        let integer = match &node.value {
-            Value::Integer(integer) => integer.and_then(|integer| u64::try_from(integer).ok()),
-            _ => {
-                self.mistyped(node, key, "an integer");
-                return *range.start();
-            }
+        let Value::Integer(integer) = &node.value else {
+            self.mistyped(node, key, "an integer");
+            return *range.start();
         };
-        match integer {
+        match integer.and_then(|integer| u64::try_from(integer).ok()) {
             Some(integer) if range.contains(&integer) => integer,
             _ => {
                 let limits = format!("{} to {}", range.start(), range.end());
@@ -333,9 +330,10 @@ impl<'a> Section<'a> {
     pub(crate) fn only(&self, keys: &[&str]) {
         for (key, entry) in self.table {
             if !keys.contains(&key.as_str()) {
-                let hint = self.log.wants_hints().then(|| {
-                    suggest::hint(key, "keys here", keys.iter().copied()).unwrap_or_default()
-                });
+                let hint = self
+                    .log
+                    .wants_hints()
+                    .then(|| suggest::hint(key, "keys here", keys.iter().copied()));
                 let place = match self.path.as_str() {
                     "" => "at the top".to_owned(),
                     path => format!("in `{path}`"),
@@ -378,7 +376,7 @@ pub(crate) struct Names<'a> {
     /// "members" or "parties".
     pub(crate) plural: &'static str,
     /// By number.
-    pub(crate) names: Vec<&'a str>,
+    pub(crate) list: Vec<&'a str>,
 }
 
 impl<'a> Names<'a> {
@@ -395,11 +393,12 @@ impl<'a> Names<'a> {
         key: &str,
     ) -> Option<usize> {
         let name = section.text_of(node, key)?;
-        let found = self.names.iter().position(|known| *known == name);
+        let found = self.list.iter().position(|known| *known == name);
         if found.is_none() {
-            let hint = section.log().wants_hints().then(|| {
-                suggest::hint(name, self.plural, self.names.iter().copied()).unwrap_or_default()
-            });
+            let hint = section
+                .log()
+                .wants_hints()
+                .then(|| suggest::hint(name, self.plural, self.list.iter().copied()));
             let message = format!("there is no {} {}", self.singular, quote(name));
             section.log().add(node.span, message, hint);
         }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::problem::Problems;
+use super::{excerpt::Excerpt, problem::Problems};
 
 /// Longest scenario that is read, in bytes.
 pub const LONGEST_SCENARIO: usize = 2_000_000;
@@ -70,9 +70,9 @@ impl Source {
         match str::from_utf8(&self.bytes) {
             Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
             Err(error) => {
-                let good = &self.bytes[..error.valid_up_to()];
-                let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-                let column = good.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+                let good = String::from_utf8_lossy(&self.bytes[..error.valid_up_to()]);
+                let (line, column) = Excerpt::position(&good, good.len());
+                let (line, column) = (line + 1, column + 1);
                 Err(Problems::whole(
                     &format!("{name}:{line}:{column}"),
                     "this byte is not UTF-8 text".to_owned(),

@@ -23,20 +23,18 @@ pub(crate) fn nearest<'a>(
 }
 
 /// A hint: the nearest name, or else all of them if they are few.
-pub(crate) fn hint<'a, I>(typed: &str, what: &str, known: I) -> Option<String>
+pub(crate) fn hint<'a, I>(typed: &str, what: &str, known: I) -> String
 where
     I: IntoIterator<Item = &'a str> + Clone,
 {
     if let Some(name) = nearest(typed, known.clone()) {
-        return Some(format!("did you mean \"{name}\"?"));
+        return format!("did you mean \"{name}\"?");
     }
     let names: Vec<_> = known.into_iter().collect();
     match names.len() {
-        0 => Some(format!("there are no {what}")),
-        count if count > LISTED => Some(format!(
-            "there are {count} {what}, see sim/docs/scenarios.md"
-        )),
-        _ => Some(format!("{what}: {}", names.join(", "))),
+        0 => format!("there are no {what}"),
+        count if count > LISTED => format!("there are {count} {what}, see sim/docs/scenarios.md"),
+        _ => format!("{what}: {}", names.join(", ")),
     }
 }
 

@@ -108,10 +108,9 @@ pub(crate) fn warnings(plan: &Plan) -> Vec<Warning> {
         });
     }
     let journey: Duration = plan.fleet.legs.iter().map(|leg| leg.duration).sum();
-    if plan.fleet.golden.is_some() && journey > plan.duration {
-        warnings.push(Warning::GoldenOnItsWay {
-            missing: journey - plan.duration,
-        });
+    let missing = journey.saturating_sub(plan.duration);
+    if plan.fleet.golden.is_some() && !missing.is_zero() {
+        warnings.push(Warning::GoldenOnItsWay { missing });
     }
     if plan.network.duplicate_ppm > 0 && plan.network.transport == Transport::InOrder {
         warnings.push(Warning::DuplicatesWithoutEffect);

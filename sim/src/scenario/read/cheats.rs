@@ -114,7 +114,7 @@ fn colluders<'a>(
             continue;
         };
         if coalition.contains(&member) {
-            let message = format!("{} is named twice", quote(names.names[member]));
+            let message = format!("{} is named twice", quote(names.list[member]));
             section.log().add(node.span, message, None);
         }
         needs_validator(section, "members", members, member);

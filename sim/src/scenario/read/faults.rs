@@ -61,15 +61,19 @@ pub(crate) fn faults<'a>(
 }
 
 /// The kind of a fault or cheat, if it is known; reports keys that this kind does not have.
-pub(crate) fn kind_of<'a>(
-    section: &Section<'a>,
+pub(crate) fn kind_of(
+    section: &Section<'_>,
     kinds: &[(&'static str, &[&'static str])],
 ) -> Option<&'static str> {
     let node = section.need("kind")?;
     let text = section.text_of(node, "kind")?;
     let Some((kind, keys)) = kinds.iter().find(|(kind, _)| *kind == text) else {
         let hint = suggest::hint(text, "kinds", kinds.iter().map(|(kind, _)| *kind));
-        section.problem("kind", format!("there is no kind {}", quote(text)), hint);
+        section.problem(
+            "kind",
+            format!("there is no kind {}", quote(text)),
+            Some(hint),
+        );
         return None;
     };
     let keys: Vec<&str> = TIMES.iter().chain(*keys).copied().collect();
@@ -156,7 +160,7 @@ fn partition<'a>(section: &Section<'a>, names: &Names<'a>) -> Option<FaultKind> 
                 continue;
             };
             if seen.contains(&member) {
-                let message = format!("{} is in two groups", quote(names.names[member]));
+                let message = format!("{} is in two groups", quote(names.list[member]));
                 section.log().add(item.span, message, None);
             }
             seen.push(member);
@@ -164,7 +168,7 @@ fn partition<'a>(section: &Section<'a>, names: &Names<'a>) -> Option<FaultKind> 
         }
         groups.push(group);
     }
-    if groups.is_empty() || groups.len() == 1 && seen.len() == names.names.len() {
+    if groups.is_empty() || groups.len() == 1 && seen.len() == names.list.len() {
         let hint = "members in no group are alone: groups = [[\"A\", \"B\"]]".to_owned();
         section.problem("groups", "this separates nobody", Some(hint));
     }

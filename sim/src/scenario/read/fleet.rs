@@ -150,7 +150,7 @@ fn golden(root: &Section<'_>, names: &Names<'_>) -> Option<String> {
     let section = root.section("golden", &["name"]);
     root.get("golden")?;
     let name = people::name(&section, "name");
-    if name.starts_with("PKG-") || names.names.contains(&name.as_str()) {
+    if name.starts_with("PKG-") || names.list.contains(&name.as_str()) {
         let hint = "packages are called PKG-1, PKG-2 …".to_owned();
         section.problem("name", "this name is taken", Some(hint));
     }

@@ -85,7 +85,7 @@ pub(crate) fn check_regions(
         } else if section.get("region").is_some() {
             let hint = suggest::hint(&member.region, "regions", known.iter().copied());
             let message = format!("the matrix has no region {}", quote(&member.region));
-            section.problem("region", message, hint);
+            section.problem("region", message, Some(hint));
         }
     }
     refuse_unpublished(network, placed);
@@ -169,7 +169,7 @@ pub(crate) fn machine(root: &Section<'_>, profiles: &Table) -> Machine {
         section.problem(
             "profile",
             format!("there is no profile {}", quote(name)),
-            hint,
+            Some(hint),
         );
     }
     if unknown {

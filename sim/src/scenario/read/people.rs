@@ -58,7 +58,7 @@ pub(crate) fn members(root: &Section<'_>, sections: &[Section<'_>]) -> Vec<Membe
 /// Reads every `[[party]]`; the members' own parties come first.
 pub(crate) fn parties<'a>(sections: &[Section<'a>], members: &Names<'a>) -> Vec<PartyPlan> {
     let own = members
-        .names
+        .list
         .iter()
         .enumerate()
         .map(|(via, name)| PartyPlan {
