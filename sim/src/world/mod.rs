@@ -31,7 +31,7 @@ use crate::{
     fact::{Fact, Reader},
     net::{Net, matrix},
     rng::{Seed, draw},
-    scenario::plan::{CheatKind, FaultKind, Matrix, Plan, Target},
+    scenario::plan::{CheatKind, FaultKind, Plan, Target},
     time::{Time, nanos},
     trace::Trace,
     workload::{
@@ -754,14 +754,8 @@ fn cuts(kind: &FaultKind, cast: &Cast, from: NodeId, to: NodeId) -> bool {
 
 /// Median one-way latency between two nodes.
 fn median_latency(plan: &Plan, cast: &Cast, a: NodeId, b: NodeId) -> Duration {
-    if let Matrix::Uniform(delta) = plan.network.matrix {
-        return delta;
-    }
     let region = |node| plan.members[cast.member_of(node)].region.as_str();
-    if region(a) == region(b) {
-        return plan.network.local_latency;
-    }
-    matrix::one_way(plan.network.matrix, region(a), region(b))
+    matrix::between(&plan.network, region(a), region(b))
         .expect("the loader refuses regions without a published latency")
 }
 
