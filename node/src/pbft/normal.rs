@@ -288,9 +288,14 @@ impl Pbft {
         self.advance(out);
     }
 
+    /// The last slot that is not free: assigned in this view, executed, or below the window.
+    fn last_taken(&self) -> Seq {
+        self.assigned.max(self.executed).max(self.log.low())
+    }
+
     /// The primary asks for a block as long as it may propose one (R15).
     pub(super) fn want(&mut self, out: &mut Outbox<Self>) {
-        let last = self.assigned.max(self.executed);
+        let last = self.last_taken();
         let may = self.active
             && self.committee.leader(self.view) == self.me
             && self.judging.is_none()
@@ -339,7 +344,7 @@ impl Pbft {
             parent,
             "the host built on the wanted parent"
         );
-        let seq = self.assigned.max(self.executed).next();
+        let seq = self.last_taken().next();
         let (view, digest) = (self.view, block.id());
         let claim = self.sign(Proposal { view, seq, digest }, out);
         let slot = self
