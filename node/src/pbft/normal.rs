@@ -295,31 +295,33 @@ impl Pbft {
 
     /// The primary asks for a block as long as it may propose one (R15).
     pub(super) fn want(&mut self, out: &mut Outbox<Self>) {
+        // The host's answer comes before anything else, and brings us here again.
+        if self.judging.is_some() || self.executing.is_some() {
+            return;
+        }
         let last = self.last_taken();
         let may = self.active
             && self.committee.leader(self.view) == self.me
-            && self.judging.is_none()
-            && self.executing.is_none()
             && self.frontier == last
             && last < self.log.high()
             && last.0 - self.executed.0 < self.config.pipeline;
-        match &self.wanted {
-            Some((_, parent)) if may && *parent == self.tip => {}
-            None if !may => {}
-            Some(_) if !may => self.unwant(out),
-            _ => {
-                self.tickets += 1;
-                let ticket = Ticket(self.tickets);
-                self.wanted = Some((ticket, self.tip));
-                out.push(Effect::Want(Want {
-                    ticket,
-                    parent: self.tip,
-                    empty_ok: false,
-                    not_before: Wall(0),
-                    extra: Vec::new(),
-                }));
-            }
+        if !may {
+            return self.unwant(out);
         }
+        let tip = self.tip;
+        if self.wanted.is_some_and(|(_, parent)| parent == tip) {
+            return;
+        }
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.wanted = Some((ticket, tip));
+        out.push(Effect::Want(Want {
+            ticket,
+            parent: tip,
+            empty_ok: false,
+            not_before: Wall(0),
+            extra: Vec::new(),
+        }));
     }
 
     /// No block is wanted any more.
