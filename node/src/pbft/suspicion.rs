@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     const TIMEOUT: Duration = Duration::from_nanos(100);
-    const LONGEST: Duration = Duration::from_nanos(1_000);
+    const LONGEST: Duration = Duration::from_micros(1);
 
     fn deadline(suspicion: &Suspicion) -> Option<u64> {
         suspicion.deadline(TIMEOUT, LONGEST).map(|at| at.0)
