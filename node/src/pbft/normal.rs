@@ -288,33 +288,40 @@ impl Pbft {
         self.advance(out);
     }
 
+    /// The last slot that is not free: assigned in this view, executed, or below the window.
+    fn last_taken(&self) -> Seq {
+        self.assigned.max(self.executed).max(self.log.low())
+    }
+
     /// The primary asks for a block as long as it may propose one (R15).
     pub(super) fn want(&mut self, out: &mut Outbox<Self>) {
-        let last = self.assigned.max(self.executed);
+        // The host's answer comes before anything else, and brings us here again.
+        if self.judging.is_some() || self.executing.is_some() {
+            return;
+        }
+        let last = self.last_taken();
         let may = self.active
             && self.committee.leader(self.view) == self.me
-            && self.judging.is_none()
-            && self.executing.is_none()
             && self.frontier == last
             && last < self.log.high()
             && last.0 - self.executed.0 < self.config.pipeline;
-        match &self.wanted {
-            Some((_, parent)) if may && *parent == self.tip => {}
-            None if !may => {}
-            Some(_) if !may => self.unwant(out),
-            _ => {
-                self.tickets += 1;
-                let ticket = Ticket(self.tickets);
-                self.wanted = Some((ticket, self.tip));
-                out.push(Effect::Want(Want {
-                    ticket,
-                    parent: self.tip,
-                    empty_ok: false,
-                    not_before: Wall(0),
-                    extra: Vec::new(),
-                }));
-            }
+        if !may {
+            return self.unwant(out);
         }
+        let tip = self.tip;
+        if self.wanted.is_some_and(|(_, parent)| parent == tip) {
+            return;
+        }
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.wanted = Some((ticket, tip));
+        out.push(Effect::Want(Want {
+            ticket,
+            parent: tip,
+            empty_ok: false,
+            not_before: Wall(0),
+            extra: Vec::new(),
+        }));
     }
 
     /// No block is wanted any more.
@@ -339,7 +346,7 @@ impl Pbft {
             parent,
             "the host built on the wanted parent"
         );
-        let seq = self.assigned.max(self.executed).next();
+        let seq = self.last_taken().next();
         let (view, digest) = (self.view, block.id());
         let claim = self.sign(Proposal { view, seq, digest }, out);
         let slot = self

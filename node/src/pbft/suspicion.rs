@@ -76,3 +76,64 @@ impl Suspicion {
         Some(turn.min(wait))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_nanos(100);
+    const LONGEST: Duration = Duration::from_micros(1);
+
+    fn deadline(suspicion: &Suspicion) -> Option<u64> {
+        suspicion.deadline(TIMEOUT, LONGEST).map(|at| at.0)
+    }
+
+    #[test]
+    fn r18_the_clock_of_a_request_starts_when_it_becomes_the_oldest() {
+        let mut suspicion = Suspicion::default();
+        assert_eq!(deadline(&suspicion), None);
+        suspicion.oldest_is(Some(Mono(10)), Mono(10));
+        assert_eq!(deadline(&suspicion), Some(110));
+        suspicion.oldest_is(Some(Mono(10)), Mono(60));
+        assert_eq!(
+            deadline(&suspicion),
+            Some(110),
+            "told again, it is the same request"
+        );
+        suspicion.oldest_is(Some(Mono(20)), Mono(90));
+        assert_eq!(
+            deadline(&suspicion),
+            Some(190),
+            "the next one has its own time"
+        );
+        suspicion.oldest_is(None, Mono(95));
+        assert_eq!(deadline(&suspicion), None);
+    }
+
+    #[test]
+    fn r36_no_request_waits_longer_than_the_deadline_however_young_the_oldest() {
+        let mut suspicion = Suspicion::default();
+        suspicion.oldest_is(Some(Mono(5)), Mono(980));
+        assert_eq!(deadline(&suspicion), Some(1_005));
+        suspicion.enter(Mono(990));
+        assert_eq!(
+            deadline(&suspicion),
+            Some(1_090),
+            "a new primary has its own time"
+        );
+    }
+
+    #[test]
+    fn r32_timeouts_double_with_each_view_change_in_a_row_and_never_overflow() {
+        let mut suspicion = Suspicion::default();
+        for factor in [1, 1, 2, 4, 8] {
+            assert_eq!(suspicion.stretched(TIMEOUT), factor * TIMEOUT);
+            suspicion.leave();
+        }
+        suspicion.progress();
+        assert_eq!(suspicion.stretched(TIMEOUT), TIMEOUT);
+        (0..100).for_each(|_| suspicion.leave());
+        assert_eq!(suspicion.stretched(TIMEOUT), TIMEOUT * (1 << 20));
+        assert_eq!(suspicion.stretched(Duration::MAX), Duration::MAX);
+    }
+}

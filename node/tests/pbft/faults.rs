@@ -279,42 +279,96 @@ fn an_idle_network_says_nothing_and_a_finished_one_falls_silent() {
     net.check_done(&[0, 1, 2, 3]);
 }
 
-/// One random run: up to f crashes, loss, reordering, partitions; then everything heals.
-fn random_run(seed: u64) {
-    let n = 4 + (seed % 4) as usize;
-    let mut net = net_with(n, BRISK);
+/// What goes wrong in a random run.
+#[derive(Clone, Copy)]
+struct Storm {
+    config: Config,
+    /// f members crash half-way; otherwise f members lie all the time.
+    crashes: bool,
+}
+
+/// f members send, message by message, what they should, a contradiction, nothing, or something old.
+fn make_liars(net: &mut Net, seed: u64) {
+    let n = net.replicas.len();
+    let first = net.random(n as u64) as usize;
+    let liars: Vec<NodeId> = (0..net.committee.f())
+        .map(|i| NodeId(((first + i) % n) as u16))
+        .collect();
+    net.liars.clone_from(&liars);
+    let keys = net.keys.clone();
+    let (mut forks, mut old, mut state) = (Forks::new(), Vec::new(), seed);
+    net.tamper = Some(Box::new(move |sent: &Sent<PbftMessage>| {
+        if !liars.contains(&sent.from) {
+            return Some(Arc::clone(&sent.message));
+        }
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let dice = state >> 33;
+        let key = &keys[sent.from.index()];
+        let lie = sent.message.conflicting(key, sent.from, &mut forks);
+        old.push(Arc::clone(&sent.message));
+        match dice % 8 {
+            0..3 => Some(lie.map_or_else(|| Arc::clone(&sent.message), Arc::new)),
+            3 => None,
+            4 => Some(Arc::clone(&old[(dice >> 3) as usize % old.len()])),
+            _ => Some(Arc::clone(&sent.message)),
+        }
+    }));
+}
+
+/// One random run: loss, reordering, partitions, and f members that crash or lie. Honest chains agree
+/// all the time.
+fn stormy(seed: u64, storm: Storm) -> Net {
+    let n = 4 + (seed / 2 % 4) as usize;
+    let mut config = storm.config;
+    if seed % 2 == 1 {
+        // Impatient: views end before holes are mended.
+        config.request_timeout = Duration::from_millis(250);
+        config.status_interval = SECOND;
+        config.pipeline = 8;
+    }
+    let mut net = net_with(n, config);
     net.tracing = false;
     net.seed(seed);
     net.jitter = DELTA * net.random(8) as u32;
     net.loss_permille = net.random(250);
-    let faults = (n - 1) / 3;
+    if !storm.crashes {
+        make_liars(&mut net, seed);
+    }
     for round in 0..12 {
-        for _ in 0..net.random(4) {
+        for _ in 0..net.random(10) {
             net.submit();
-            let pause = net.random(30);
+            let pause = net.random(12);
             net.run(Duration::from_millis(pause));
         }
+        net.groups = vec![0; n];
         if round % 3 == 2 {
             let side = net.random(1 << n);
             net.groups = (0..n).map(|i| u8::from(side >> i & 1 == 1)).collect();
-        } else {
-            net.groups = vec![0; n];
         }
         let pause = net.random(1500);
         net.run(Duration::from_millis(pause));
-        if round == 5 {
-            for _ in 0..faults {
+        if round == 5 && storm.crashes {
+            for _ in 0..net.committee.f() {
                 let victim = net.random(n as u64);
                 net.crash(victim as u16);
             }
         }
         net.check_agreement();
     }
+    net
+}
+
+/// The weather clears; the rest must finish all work.
+fn clear_up(mut net: Net) {
+    let n = net.replicas.len();
     net.groups = vec![0; n];
     net.loss_permille = 0;
     net.jitter = Duration::ZERO;
     net.submit();
-    let live: Vec<u16> = (0..n as u16).filter(|i| !net.replica(*i).crashed).collect();
+    let counts = |i: &u16| !net.replica(*i).crashed && !net.liars.contains(&NodeId(*i));
+    let live: Vec<u16> = (0..n as u16).filter(counts).collect();
     for _ in 0..60 {
         net.run(SECOND);
         if live.iter().all(|i| net.replica(*i).host.oldest().is_none()) {
@@ -325,10 +379,62 @@ fn random_run(seed: u64) {
     net.check_done(&live);
 }
 
+fn each_seed(seeds: std::ops::Range<u64>, run: impl Fn(u64) + std::panic::RefUnwindSafe) {
+    for seed in seeds {
+        let outcome = std::panic::catch_unwind(|| run(seed));
+        assert!(outcome.is_ok(), "seed {seed}");
+    }
+}
+
 #[test]
-fn random_loss_reordering_partitions_and_crashes_never_fork_and_always_heal() {
-    for seed in 0..400 {
-        let run = std::panic::catch_unwind(|| random_run(seed));
-        assert!(run.is_ok(), "seed {seed}");
+fn random_crashes_loss_reordering_and_partitions_never_fork_and_always_heal() {
+    let storm = Storm {
+        config: BRISK,
+        crashes: true,
+    };
+    each_seed(0..200, |seed| clear_up(stormy(seed, storm)));
+}
+
+#[test]
+fn random_liars_loss_reordering_and_partitions_never_fork_and_always_heal() {
+    let storm = Storm {
+        config: BRISK,
+        crashes: false,
+    };
+    each_seed(0..200, |seed| clear_up(stormy(seed, storm)));
+}
+
+#[test]
+fn the_random_runs_reach_what_they_are_meant_to_try() {
+    let reached = |crashes, what: &dyn Fn(&Tale) -> bool| {
+        let config = BRISK;
+        (0..40).any(|seed| {
+            let net = stormy(seed, Storm { config, crashes });
+            (0..net.replicas.len() as u16).any(|node| net.told(node, what))
+        })
+    };
+    for crashes in [true, false] {
+        let later = |tale: &Tale| matches!(tale, Tale::Entered { view, .. } if view.0 >= 3);
+        assert!(reached(crashes, &later), "a third view");
+        assert!(
+            reached(crashes, &|tale| matches!(tale, Tale::Void(_))),
+            "an empty slot"
+        );
+        assert!(
+            reached(crashes, &|tale| matches!(tale, Tale::Stable { .. })),
+            "a checkpoint"
+        );
+    }
+    let lie = |tale: &Tale| matches!(tale, Tale::Equivocation { .. });
+    assert!(reached(false, &lie), "evidence");
+    assert!(!reached(true, &lie), "no evidence against the honest");
+}
+
+#[test]
+fn replicas_that_fall_out_of_a_small_window_never_fork() {
+    // Who falls behind by more than a window needs state transfer, so this is about safety alone.
+    let config = Config { window: 8, ..BRISK };
+    for crashes in [true, false] {
+        each_seed(0..100, |seed| drop(stormy(seed, Storm { config, crashes })));
     }
 }

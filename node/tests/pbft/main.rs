@@ -5,6 +5,7 @@ mod support;
 
 mod checkpoints;
 mod faults;
+mod new_views;
 mod normal_case;
 mod oracles;
 mod retransmission;

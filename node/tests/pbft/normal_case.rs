@@ -12,7 +12,7 @@ use consortium_node::{
 
 use crate::{
     net,
-    script::{Script, foreign_key},
+    script::{Script, block_of, foreign_key},
     support::DELTA,
 };
 
@@ -75,11 +75,11 @@ fn r2_r5_a_block_that_orders_something_again_gets_no_prepare() {
     let first = s.chain(1).remove(0);
     s.decide(&[Arc::clone(&first)]);
     s.names();
-    let again = s.block_of(&first, first.transactions().to_vec(), 5);
+    let again = block_of(&first, first.transactions().to_vec(), 5);
     assert_eq!(s.give(&s.pre_prepare(0, 2, &again)), [Refusal::BadBlock]);
     assert_eq!(s.names(), [""; 0]);
     let twice = s.net.transaction();
-    let twice = s.block_of(&first, vec![Arc::clone(&twice), twice], 6);
+    let twice = block_of(&first, vec![Arc::clone(&twice), twice], 6);
     let mut s = script(4, 1);
     s.decide(&[Arc::clone(&first)]);
     s.names();
@@ -380,7 +380,7 @@ fn r41_a_header_with_other_transactions_never_becomes_final() {
 fn r42_a_block_from_the_future_gets_no_prepare() {
     let mut s = script(4, 1);
     let transaction = s.net.transaction();
-    let early = s.block_of(&s.net.genesis.clone(), vec![transaction], 3_600_000_000_000);
+    let early = block_of(&s.net.genesis.clone(), vec![transaction], 3_600_000_000_000);
     assert_eq!(s.give(&s.pre_prepare(0, 1, &early)), [Refusal::BadBlock]);
     assert_eq!(s.names(), [""; 0]);
 }

@@ -19,7 +19,7 @@ const CONFIG: Config = Config {
     window: 16,
     pipeline: 4,
     request_timeout: Duration::from_secs(20),
-    request_deadline: Duration::from_secs(60),
+    request_deadline: Duration::from_mins(1),
     view_change_timeout: Duration::from_secs(20),
     status_interval: Duration::from_millis(500),
 };

@@ -11,7 +11,8 @@ use consortium_node::{
         Timer, ViewChange,
     },
     quorum::{Certificate, Phase, Vote},
-    types::{ChainId, Digest, Height, NodeId, Seq, View, Wall},
+    transaction::Transaction,
+    types::{ChainId, Digest, NodeId, Seq, View, Wall},
 };
 
 use crate::{Net, net_with, support::EPOCH};
@@ -55,25 +56,7 @@ impl Script {
     /// A block with one new transaction.
     pub(crate) fn block(&mut self, parent: &Arc<Block>) -> Arc<Block> {
         let transaction = self.net.transaction();
-        self.block_of(parent, vec![transaction], 1)
-    }
-
-    pub(crate) fn block_of(
-        &self,
-        parent: &Arc<Block>,
-        transactions: Vec<Arc<consortium_node::transaction::Transaction>>,
-        later_ns: u64,
-    ) -> Arc<Block> {
-        let header = Header {
-            height: parent.header().height.next(),
-            parent: parent.id(),
-            transactions_root: Digest::ZERO,
-            results: Results::default(),
-            timestamp: Wall(parent.header().timestamp.0.max(EPOCH) + later_ns),
-            proposer: NodeId(0),
-            extra: Vec::new(),
-        };
-        Block::new(header, transactions)
+        block_of(parent, vec![transaction], 1)
     }
 
     /// A chain of blocks on genesis.
@@ -260,7 +243,20 @@ pub(crate) fn foreign_key(seed: u8) -> Arc<Keypair> {
     Keypair::from_seed([seed; 32], ChainId(1), SignatureMode::Lazy)
 }
 
-/// Results after `height` blocks of the test host are in the digest; this is the host's own view.
-pub(crate) fn height(script: &Script) -> Height {
-    script.net.replica(script.me).host.results.height
+/// A block of these transactions, so much later than its parent.
+pub(crate) fn block_of(
+    parent: &Arc<Block>,
+    transactions: Vec<Arc<Transaction>>,
+    later_ns: u64,
+) -> Arc<Block> {
+    let header = Header {
+        height: parent.header().height.next(),
+        parent: parent.id(),
+        transactions_root: Digest::ZERO,
+        results: Results::default(),
+        timestamp: Wall(parent.header().timestamp.0.max(EPOCH) + later_ns),
+        proposer: NodeId(0),
+        extra: Vec::new(),
+    };
+    Block::new(header, transactions)
 }
