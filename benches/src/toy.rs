@@ -18,7 +18,11 @@ struct Round(u64);
 
 impl Message for Round {
     fn kind(&self) -> Kind {
-        Kind { name: "ROUND", code: 0, proposal: false }
+        Kind {
+            name: "ROUND",
+            code: 0,
+            proposal: false,
+        }
     }
 
     fn slot(&self) -> Slot {
@@ -56,7 +60,14 @@ impl Toy {
     /// One of `nodes` nodes that play `rounds` rounds.
     #[must_use]
     pub fn new(id: NodeId, nodes: u16, rounds: u64) -> Self {
-        Self { id, nodes, rounds, round: 0, heard: 0, ledger: Ledger::new(State::new()) }
+        Self {
+            id,
+            nodes,
+            rounds,
+            round: 0,
+            heard: 0,
+            ledger: Ledger::new(State::new()),
+        }
     }
 
     fn broadcast(&self, actions: &mut Actions) {
@@ -73,7 +84,11 @@ impl Node for Toy {
     }
 
     fn claims(&self) -> Claims {
-        Claims { protocol: "toy", faults: FaultModel::Trusted, reply: ReplyRule::One }
+        Claims {
+            protocol: "toy",
+            faults: FaultModel::Trusted,
+            reply: ReplyRule::One,
+        }
     }
 
     fn handle(&mut self, _: LocalTime, event: Event<'_>, actions: &mut Actions) {
@@ -92,9 +107,18 @@ impl Node for Toy {
     }
 
     fn status(&self) -> NodeStatus {
-        let engine =
-            Status { view: View(0), leader: NodeId(0), active: true, height: Height(0) };
-        NodeStatus { engine, height: Height(0), pending: 0, oldest: None }
+        let engine = Status {
+            view: View(0),
+            leader: NodeId(0),
+            active: true,
+            height: Height(0),
+        };
+        NodeStatus {
+            engine,
+            height: Height(0),
+            pending: 0,
+            oldest: None,
+        }
     }
 
     fn ledger(&self) -> &Ledger {

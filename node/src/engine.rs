@@ -96,6 +96,12 @@ pub trait Message: Clone + Debug + BorshSerialize + BorshDeserialize + 'static {
     fn conflicting(&self, key: &Arc<Keypair>, me: NodeId, forks: &mut Forks) -> Option<Self>;
 }
 
+/// What one protocol writes to its log.
+pub trait Record: Clone + Debug + BorshSerialize + BorshDeserialize + 'static {
+    /// Bytes on disk; exactly the length of its encoding, known without making it.
+    fn wire_len(&self) -> usize;
+}
+
 /// Names a request for a payload; a later one replaces it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Ticket(pub u64);
@@ -370,7 +376,7 @@ pub trait Engine: Sized {
     /// Its timers. Each names what it is about.
     type Timer: Copy + Ord + Debug;
     /// What it must not forget.
-    type Record: Clone + Debug + BorshSerialize + BorshDeserialize;
+    type Record: Record;
 
     /// Name of the protocol, as in a scenario.
     const NAME: &'static str;

@@ -12,7 +12,8 @@ use crate::{
     codec::{self, CodecError},
     crypto::{Keypair, SIGNATURE_LEN, Signable, Signed},
     engine::{
-        Engine, FaultModel, Forks, Kind, Message, Refusal, ReplyRule, Slot, Status, Tale, Work,
+        Engine, FaultModel, Forks, Kind, Message, Record, Refusal, ReplyRule, Slot, Status, Tale,
+        Work,
     },
     ledger::{Entry, Ledger},
     transaction::{Outcome, Transaction},
@@ -154,6 +155,42 @@ impl ConsensusPacket {
     }
 }
 
+/// A record of a protocol's log with its type erased.
+#[derive(Clone, Debug)]
+pub struct LogRecord(Arc<dyn AnyRecord>);
+
+trait AnyRecord: Debug {
+    fn wire_len(&self) -> usize;
+    fn encode(&self) -> Vec<u8>;
+}
+
+impl<R: Record> AnyRecord for R {
+    fn wire_len(&self) -> usize {
+        Record::wire_len(self)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+}
+
+impl LogRecord {
+    /// Hides the type of a record.
+    pub fn new<R: Record>(record: R) -> Self {
+        Self(Arc::new(record))
+    }
+
+    /// Bytes on disk: exactly the length of its encoding.
+    pub fn wire_len(&self) -> usize {
+        self.0.wire_len()
+    }
+
+    /// The bytes that a real disk would get.
+    pub fn encode(&self) -> Vec<u8> {
+        self.0.encode()
+    }
+}
+
 /// What a receiver must do before a packet can be used; any core can do it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Demand {
@@ -289,11 +326,8 @@ pub enum Action {
         /// From now.
         after: Duration,
     },
-    /// Make so many bytes durable before any later action but `Arm` takes place.
-    Persist {
-        /// The record.
-        record: Vec<u8>,
-    },
+    /// Make this durable before any later action but `Arm` takes place.
+    Persist(LogRecord),
     /// Tell the observers.
     Note(Note),
 }

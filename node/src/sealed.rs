@@ -98,3 +98,9 @@ fn vote(phase: Phase, block: &Block) -> Vote {
         digest: block.id(),
     }
 }
+
+impl crate::engine::Record for SealedBlock {
+    fn wire_len(&self) -> usize {
+        Self::wire_len(self)
+    }
+}

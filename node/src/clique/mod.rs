@@ -114,6 +114,12 @@ pub struct SealRecord {
     pub seal: Signed<Vote>,
 }
 
+impl crate::engine::Record for SealRecord {
+    fn wire_len(&self) -> usize {
+        32 + crate::quorum::SIGNED_VOTE_LEN
+    }
+}
+
 /// One node that runs Clique.
 #[derive(Debug)]
 pub struct Clique {

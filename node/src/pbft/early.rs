@@ -45,6 +45,8 @@ pub(super) struct Early {
     proposals_each: usize,
     /// Votes that one sender may have here.
     votes_each: usize,
+    /// Messages here.
+    held: usize,
 }
 
 impl Early {
@@ -54,11 +56,15 @@ impl Early {
             shares: vec![Share::default(); n],
             proposals_each,
             votes_each,
+            held: 0,
         }
     }
 
     /// How many members have something here.
     pub(super) fn senders(&self) -> usize {
+        if self.held == 0 {
+            return 0;
+        }
         let waiting = |share: &&Share| !share.proposals.is_empty() || !share.votes.is_empty();
         self.shares.iter().filter(waiting).count()
     }
@@ -69,10 +75,12 @@ impl Early {
         match held {
             Held::Proposal(message) if share.proposals.len() < self.proposals_each => {
                 share.proposals.push(message);
+                self.held += 1;
                 true
             }
             Held::Vote(phase, vote) if share.votes.len() < self.votes_each => {
                 share.votes.push((phase, vote));
+                self.held += 1;
                 true
             }
             Held::Proposal(_) | Held::Vote(..) => false,
@@ -83,6 +91,10 @@ impl Early {
     /// Forgets what is over: older views, and slots up to `low`.
     pub(super) fn release(&mut self, view: View, active: bool, low: Seq, high: Seq) -> Vec<Held> {
         let mut due = Vec::new();
+        if self.held == 0 {
+            return due;
+        }
+        self.held = 0;
         for share in &mut self.shares {
             let proposals = share.proposals.drain(..).map(Held::Proposal);
             let votes = share
@@ -104,6 +116,7 @@ impl Early {
                     Held::Vote(phase, vote) => kept_votes.push((phase, vote)),
                 }
             }
+            self.held += kept_proposals.len() + kept_votes.len();
             share.proposals = kept_proposals;
             share.votes = kept_votes;
         }

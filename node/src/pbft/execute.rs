@@ -63,6 +63,7 @@ impl Pbft {
     fn executed_slot(&mut self, seq: Seq, out: &mut Outbox<Self>) {
         assert_eq!(seq, self.executed.next(), "slots are executed in order");
         self.executed = seq;
+        self.peers.progress();
         self.deferred = None;
         if self.frontier <= seq {
             (self.frontier, self.tip) = (seq, self.head);

@@ -115,6 +115,17 @@ pub struct NewView {
     pub proposals: Vec<Signed<Proposal>>,
 }
 
+impl NewView {
+    fn signed_len(&self) -> usize {
+        let changes: usize = self
+            .changes
+            .iter()
+            .map(|change| change.body().signed_len())
+            .sum();
+        8 + 4 + changes + 4 + self.proposals.len() * SIGNED_PROPOSAL_LEN + SEAL_LEN
+    }
+}
+
 impl Signable for NewView {
     type Signer = NodeId;
     const DOMAIN: &'static str = "pbft new-view";
@@ -216,6 +227,21 @@ pub enum PbftMessage {
     Stable(Certificate),
 }
 
+impl crate::engine::Record for Record {
+    fn wire_len(&self) -> usize {
+        1 + match self {
+            Self::Accepted(PrePrepare { block, .. }) => {
+                SIGNED_PROPOSAL_LEN + 1 + block.as_ref().map_or(0, |block| block.wire_len())
+            }
+            Self::Prepared(proof) => proof.wire_len(),
+            Self::Checkpoint(_) => SIGNED_VOTE_LEN,
+            Self::ViewChange(message) => message.body().signed_len(),
+            Self::NewView(message) => message.body().signed_len(),
+            Self::Stable(certificate) => certificate.wire_len(),
+        }
+    }
+}
+
 impl PbftMessage {
     fn label(&self) -> (&'static str, Slot) {
         let of_vote = |vote: &Vote| Slot {
@@ -277,13 +303,7 @@ impl Message for PbftMessage {
             Self::PrePrepare(message) => SIGNED_PROPOSAL_LEN + optional(&message.block),
             Self::Prepare(_) | Self::Commit(_) | Self::Checkpoint(_) => SIGNED_VOTE_LEN,
             Self::ViewChange(message) => message.body().signed_len(),
-            Self::NewView(message) => {
-                let NewView {
-                    changes, proposals, ..
-                } = message.body();
-                let changes: usize = changes.iter().map(|c| c.body().signed_len()).sum();
-                8 + 4 + changes + 4 + proposals.len() * SIGNED_PROPOSAL_LEN + SEAL_LEN
-            }
+            Self::NewView(message) => message.body().signed_len(),
             Self::Status(message) => {
                 8 + 1 + 8 + 8 + 1 + 4 + 4 + message.body().open.len() + SEAL_LEN
             }

@@ -36,7 +36,7 @@
 //! - Upon waiting too long for the oldest request (see below), do: enter view v+1 as inactive; send
 //!   VIEW-CHANGE(v+1, h, proof of h, for each slot above h the prepared proof of the highest view).
 //! - Upon VIEW-CHANGEs of f+1 distinct replicas for later views, do: join the smallest of those.
-//! - Upon holding q of them for the current view, do: start the new-view timer; upon its expiry, go on to
+//! - Upon holding q of them for the current view or later ones, do: start the new-view timer; upon its expiry, go on to
 //!   the next view and wait twice as long.
 //! - *The new primary*, upon holding q of them and the blocks that they oblige it to propose, does: send
 //!   NEW-VIEW(v+1, those VIEW-CHANGEs, one signed proposal for each slot from min-s to max-s: the digest
@@ -81,12 +81,15 @@
 //! 6. Proposals after a view change carry no request; a replica that lacks it sends FETCH to f+1 of those
 //!    that said PREPARE to it, and votes when the block has come.
 //! 7. Null requests are accepted within a NEW-VIEW only.
-//! 8. STATUS, FETCH, BODY, DECIDED and STABLE stand for the paper's unspecified retransmission.
+//! 8. Of each member only the VIEW-CHANGE for its highest view is kept. One for a later view counts
+//!    towards the start of the new-view timer, as the lost one for this view would have.
+//! 9. STATUS, FETCH, BODY, DECIDED and STABLE stand for the paper's unspecified retransmission.
 
 mod checkpoint;
 mod choice;
 mod early;
 mod execute;
+mod frontier;
 mod log;
 mod message;
 mod normal;

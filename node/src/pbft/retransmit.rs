@@ -4,13 +4,13 @@
 //! is ahead sends what it lacks. A replica that has heard nothing of a member about what it executed
 //! asks that member where it stands, ever more seldom. When nobody lacks anything nobody says anything.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     block::Block,
     crypto::Signed,
     engine::{Effect, Outbox, Refusal},
-    types::{Digest, Mono, NodeId, Seq, View},
+    types::{Digest, Mono, NodeId, Seq},
 };
 
 use super::{
@@ -37,14 +37,6 @@ struct Peer {
     answered: Option<Mono>,
 }
 
-/// Where this replica stood.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Mark {
-    view: View,
-    active: bool,
-    executed: Seq,
-}
-
 /// Who knows what, and what was asked when.
 #[derive(Debug)]
 pub(super) struct Peers {
@@ -52,8 +44,10 @@ pub(super) struct Peers {
     list: Vec<Peer>,
     /// Whether the status timer is armed.
     armed: bool,
-    /// Where this replica stood when it was armed.
-    mark: Mark,
+    /// Since when this replica waits without progress; `None`: it waits for nothing.
+    since: Option<Mono>,
+    /// When the others were last looked at, and what was executed here then.
+    looked: (Mono, Seq),
     /// Requests to everyone so far.
     attempt: u32,
     /// The highest slot that anybody claims to have executed.
@@ -67,7 +61,8 @@ impl Peers {
         Self {
             list: vec![Peer::default(); n],
             armed: false,
-            mark: Mark::default(),
+            since: None,
+            looked: (Mono(0), Seq(0)),
             attempt: 0,
             claimed: Seq(0),
             received: 0,
@@ -79,74 +74,94 @@ impl Peers {
         let known = &mut self.list[position].known;
         *known = (*known).max(seq);
     }
+
+    /// Something was executed, or a view begun or left: the wait begins anew.
+    pub(super) fn progress(&mut self) {
+        self.since = None;
+    }
 }
 
 impl Pbft {
-    /// Whether this replica waits for something that others may have.
+    /// Whether this replica waits for something that others may have. A view change on its own is
+    /// nothing to wait for: once there is work, somebody waits for that.
     fn waits(&self) -> bool {
-        !self.active
-            || self.suspicion.waits()
+        self.suspicion.waits()
             || self.log.highest > self.executed
             || !self.missing.is_empty()
+            || self.executed.0 - self.executed.0 % self.config.checkpoint_interval
+                > self.log.low().0
             // One of f+1 is honest: the others are really ahead.
             || self.early.senders() >= self.committee.weak_quorum()
     }
 
-    /// Starts watching for progress, unless it is being watched.
+    /// Arms the status timer, unless it is armed.
     pub(super) fn watch(&mut self, out: &mut Outbox<Self>) {
-        if self.peers.armed {
-            return;
+        if !self.peers.armed {
+            self.peers.looked = (self.now, self.executed);
+            self.arm_status(self.config.status_interval.as_nanos() as u64, out);
         }
+    }
+
+    fn arm_status(&mut self, after_ns: u64, out: &mut Outbox<Self>) {
         self.peers.armed = true;
-        self.peers.mark = self.mark();
         out.push(Effect::Arm {
             timer: Timer::Status,
-            after: self.config.status_interval,
+            after: Duration::from_nanos(after_ns),
         });
     }
 
-    /// Starts watching if there is something to wait for; called at the end of each step.
+    /// Notes whether there is something to wait for; called at the end of each step.
     pub(super) fn watch_if_waiting(&mut self, out: &mut Outbox<Self>) {
-        if !self.peers.armed && self.waits() {
+        if !self.waits() {
+            self.peers.since = None;
+        } else if self.peers.since.is_none() {
+            self.peers.since = Some(self.now);
             self.watch(out);
-        }
-    }
-
-    fn mark(&self) -> Mark {
-        Mark {
-            view: self.view,
-            active: self.active,
-            executed: self.executed,
         }
     }
 
     /// A status interval is over.
     pub(super) fn on_status_timer(&mut self, out: &mut Outbox<Self>) {
-        let then = self.peers.mark;
-        let stuck = self.waits() && then == self.mark();
+        let interval = self.config.status_interval.as_nanos() as u64;
+        let now = self.now;
+        let left = |since: Mono| interval.saturating_sub(now.since(since));
         self.peers.armed = false;
-        self.fetch_missing(out);
+        let stuck = self.peers.since.is_some_and(|since| left(since) == 0);
         if stuck {
+            self.peers.since = Some(now);
+            self.fetch_missing(out);
             self.ask_everyone(out);
         }
+        if left(self.peers.looked.0) == 0 {
+            self.look_after_the_silent(stuck, out);
+            self.peers.looked = (now, self.executed);
+        }
+        let waiting = self.peers.since.map(left);
         let me = self.position;
-        let mut behind = false;
+        let others = self.peers.list.iter().enumerate().filter(|(i, _)| *i != me);
+        let behind = others.clone().any(|(_, peer)| peer.known < self.executed);
+        let looking = behind.then(|| left(self.peers.looked.0));
+        if let Some(next) = waiting.into_iter().chain(looking).min() {
+            self.arm_status(next, out);
+        }
+    }
+
+    /// Asks the members where they stand that said nothing for an interval about what was executed
+    /// here, unless everyone was asked just now.
+    fn look_after_the_silent(&mut self, asked: bool, out: &mut Outbox<Self>) {
+        let me = self.position;
         for position in (0..self.peers.list.len()).filter(|position| *position != me) {
             let peer = &mut self.peers.list[position];
-            behind |= peer.known < self.executed;
-            if peer.known >= then.executed {
+            if peer.known >= self.peers.looked.1 {
                 peer.silent = 0;
                 continue;
             }
             peer.silent = peer.silent.saturating_add(1);
             let due = peer.silent.is_power_of_two() || peer.silent.is_multiple_of(SELDOM);
-            if due && !stuck {
+            if due && !asked {
                 let node = self.node_at(position);
                 self.report_to(node, Asks::You, out);
             }
-        }
-        if behind || self.waits() {
-            self.watch(out);
         }
     }
 
@@ -247,7 +262,6 @@ impl Pbft {
 
     fn answer(&self, position: usize, node: NodeId, report: &Report, out: &mut Outbox<Self>) {
         if report.stable < self.log.low()
-            && self.on_duty(position, report, Seq(0))
             && let Some(certificate) = &self.checkpoints.stable
         {
             out.send(node, PbftMessage::Stable(certificate.clone()));
@@ -261,7 +275,8 @@ impl Pbft {
         if report.view < self.view || (report.view == self.view && !report.active) {
             match &self.new_view {
                 Some(message) if self.active => {
-                    if self.on_duty(position, report, Seq(0)) {
+                    let mine = self.committee.leader(self.view) == self.me;
+                    if mine || self.on_duty(position, report, Seq(0)) {
                         out.send(node, PbftMessage::NewView(Arc::clone(message)));
                     }
                 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
+    block::Block,
     crypto::Signed,
     engine::{Effect, Outbox, Refusal, Tale},
+    quorum::Certificate,
     types::{Digest, NodeId, Seq, View},
 };
 
@@ -41,6 +43,7 @@ impl Pbft {
         self.active = false;
         self.judging = None;
         self.missing.clear();
+        self.peers.progress();
         self.suspicion.leave();
         let slots = self.log.slots().filter_map(|(_, slot)| slot.proof.clone());
         let change = ViewChange {
@@ -96,8 +99,10 @@ impl Pbft {
             let smallest = ahead.min().expect("f+1 is not zero");
             return self.start_view_change(smallest, out);
         }
-        let agreeing = targets().filter(|target| *target == self.view).count();
-        if self.active || agreeing < self.committee.quorum() {
+        // One that went on to a later view counts: its request for this view is over, and so is the
+        // view if it is one of the q that are needed. Otherwise two halves could wait for each other.
+        let arrived = targets().filter(|target| *target >= self.view).count();
+        if self.active || arrived < self.committee.quorum() {
             return;
         }
         if !self.awaiting_new_view {
@@ -197,15 +202,15 @@ impl Pbft {
             let Some(slot) = self.log.slot_mut(seq) else {
                 continue;
             };
-            match body.filter(|block| slot.judged == Some(digest) || block.is_whole()) {
-                Some(block) => slot.keep(block),
-                None => {
-                    let signers = entry.prepares.iter().flat_map(|c| c.signers());
-                    let holders = signers.filter(|node| *node != self.me);
-                    let holders = holders.take(self.committee.weak_quorum()).collect();
-                    self.missing.insert(seq, Missing { digest, holders });
-                }
+            let whole = |block: &Arc<Block>| slot.judged == Some(digest) || block.is_whole();
+            if let Some(block) = body.filter(whole) {
+                slot.keep(block);
+                continue;
             }
+            let signers = entry.prepares.iter().flat_map(Certificate::signers);
+            let holders = signers.filter(|node| *node != self.me);
+            let holders = holders.take(self.committee.weak_quorum()).collect();
+            self.missing.insert(seq, Missing { digest, holders });
         }
         self.fetch_missing(out);
         self.missing.is_empty()
@@ -242,6 +247,7 @@ impl Pbft {
         for known in &mut self.changes {
             known.take_if(|change| change.body().view <= *view);
         }
+        self.peers.progress();
         self.suspicion.enter(self.now);
         out.push(Effect::Persist(Record::NewView(Arc::clone(message))));
         out.tell(Tale::Entered {

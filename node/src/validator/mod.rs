@@ -22,15 +22,15 @@ use std::{
 
 use crate::{
     block::Block,
-    codec::{self, CodecError},
+    codec::CodecError,
     crypto::Keypair,
     engine::{Effect, Engine, Input, Outbox, Refusal, Relay, Want},
     ledger::{Executor, Ledger, state::State},
     membership::{Committee, Registry},
     mempool::{BatchLimits, Mempool},
     node::{
-        Action, Actions, Claims, ClientPacket, ConsensusPacket, Event, Node, NodeStatus, Note,
-        Packet, TimerId,
+        Action, Actions, Claims, ClientPacket, ConsensusPacket, Event, LogRecord, Node, NodeStatus,
+        Note, Packet, TimerId,
     },
     types::{BlockId, Height, LocalTime, Mono, NodeId, TxId},
 };
@@ -213,9 +213,7 @@ impl<E: Engine> Validator<E> {
             Effect::Arm { timer, after } => self.arm(timer, after, actions),
             Effect::Disarm(timer) => self.disarm(timer),
             Effect::Persist(record) => {
-                actions.list.push(Action::Persist {
-                    record: codec::encode(&record),
-                });
+                actions.list.push(Action::Persist(LogRecord::new(record)));
             }
             Effect::Want(want) => {
                 self.want = Some(want);

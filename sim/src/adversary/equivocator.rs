@@ -26,7 +26,9 @@ pub(crate) struct Equivocator {
 
 impl Equivocator {
     fn twist(&self, to: NodeId, packet: &mut Packet) {
-        let Packet::Consensus(original) = packet else { return };
+        let Packet::Consensus(original) = packet else {
+            return;
+        };
         if !self.victims.contains(&to) {
             return;
         }

@@ -28,13 +28,19 @@ use crate::{
 /// the plan.
 pub(super) fn validators(plan: &Plan, cast: &Cast) -> (Vec<Liar>, Vec<Rc<Script>>) {
     let scripts: Vec<_> = plan.cheats.iter().map(|_| Script::new()).collect();
-    let own = Arc::new(ContractExecutor::new(Arc::clone(&cast.registry)));
+    let own = Arc::new(ContractExecutor {
+        registry: Arc::clone(&cast.registry),
+    });
     let shared: Arc<dyn Executor> = Arc::new(SharedExecutor::new(Arc::clone(&own)));
     let nodes = cast
         .validators()
         .map(|id| {
             let share = plan.host.shared_execution && cast.is_honest(id);
-            let executor = if share { Arc::clone(&shared) } else { own.clone() as Arc<dyn Executor> };
+            let executor = if share {
+                Arc::clone(&shared)
+            } else {
+                own.clone() as Arc<dyn Executor>
+            };
             wrap(honest(plan, cast, id, executor), plan, cast, &scripts)
         })
         .collect();
@@ -120,7 +126,10 @@ fn wrap(mut node: Box<dyn Node>, plan: &Plan, cast: &Cast, scripts: &[Rc<Script>
         let coalition = match &cheat.kind {
             CheatKind::SilentPrimary(m) if *m == member => {
                 followed = Rc::clone(script);
-                node = Box::new(Silent { inner: node, script: Rc::clone(script) });
+                node = Box::new(Silent {
+                    inner: node,
+                    script: Rc::clone(script),
+                });
                 continue;
             }
             CheatKind::EquivocatingPrimary(m) if *m == member => vec![*m],
@@ -135,12 +144,17 @@ fn wrap(mut node: Box<dyn Node>, plan: &Plan, cast: &Cast, scripts: &[Rc<Script>
             script: Rc::clone(script),
         });
     }
-    Liar { node, script: followed }
+    Liar {
+        node,
+        script: followed,
+    }
 }
 
 /// The second half of those outside the coalition.
 fn victims(cast: &Cast, coalition: &[usize]) -> BTreeSet<NodeId> {
-    let outside: Vec<_> =
-        cast.validators().filter(|node| !coalition.contains(&cast.member_of(*node))).collect();
+    let outside: Vec<_> = cast
+        .validators()
+        .filter(|node| !coalition.contains(&cast.member_of(*node)))
+        .collect();
     outside[outside.len() / 2..].iter().copied().collect()
 }

@@ -32,7 +32,10 @@ struct Memory {
 
 impl SharedExecutor {
     pub(super) fn new(inner: Arc<ContractExecutor>) -> Self {
-        Self { inner, memory: Mutex::default() }
+        Self {
+            inner,
+            memory: Mutex::default(),
+        }
     }
 }
 

@@ -20,7 +20,6 @@ pub(super) enum Input {
 
 /// A validator's machine.
 pub(super) struct Host {
-    pub(super) id: NodeId,
     pub(super) liar: Liar,
     pub(super) clock: Clock,
     pub(super) cores: Cores,
@@ -46,9 +45,8 @@ pub(super) enum Taken {
 }
 
 impl Host {
-    pub(super) fn new(id: NodeId, liar: Liar, clock: Clock, cores: Cores, disk: Disk) -> Self {
+    pub(super) fn new(liar: Liar, clock: Clock, cores: Cores, disk: Disk) -> Self {
         Self {
-            id,
             liar,
             clock,
             cores,
@@ -75,7 +73,9 @@ impl Host {
     /// The serial stage is free again: takes up what waited longest. Returns when to wake it next, if
     /// more waits.
     pub(super) fn wake(&mut self, now: Time, prices: &Prices) -> (Option<Taken>, Option<Time>) {
-        let Some(input) = self.waiting.pop_front() else { return (None, None) };
+        let Some(input) = self.waiting.pop_front() else {
+            return (None, None);
+        };
         let taken = self.take_up(now, input, prices);
         let again = (!self.waiting.is_empty()).then_some(self.free_at);
         (Some(taken), again)
@@ -85,16 +85,24 @@ impl Host {
         let mut actions = Actions::default();
         let event = match &input {
             Input::Start => Event::Start,
-            Input::Packet { from, packet } => Event::Packet { from: *from, packet },
+            Input::Packet { from, packet } => Event::Packet {
+                from: *from,
+                packet,
+            },
             Input::Timer(timer) => Event::Timer(*timer),
         };
-        self.liar.node.handle(self.clock.read(now), event, &mut actions);
+        self.liar
+            .node
+            .handle(self.clock.read(now), event, &mut actions);
         let cost = prices.step(actions.work);
         self.free_at = Time(now.0 + cost);
         self.usage.serial_busy_ns += cost;
         self.usage.signatures += u64::from(actions.work.signatures);
         self.usage.checks += u64::from(actions.work.checks);
-        Taken::Done { at: self.free_at, actions: actions.list }
+        Taken::Done {
+            at: self.free_at,
+            actions: actions.list,
+        }
     }
 
     /// The machine stops: what was not durable is gone.

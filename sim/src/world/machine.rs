@@ -65,7 +65,10 @@ pub(super) struct Cores {
 
 impl Cores {
     pub(super) fn new(cores: usize) -> Self {
-        Self { free_at: vec![Time::ZERO; cores.max(1)], last_release: Time::ZERO }
+        Self {
+            free_at: vec![Time::ZERO; cores.max(1)],
+            last_release: Time::ZERO,
+        }
     }
 
     /// When work that arrives at `at` and takes `cost` ns is released.
@@ -95,7 +98,12 @@ pub(super) struct Disk {
 
 impl Disk {
     pub(super) fn new(fsync: Duration) -> Self {
-        Self { fsync, busy_until: Time::ZERO, queued: false, busy_ns: 0 }
+        Self {
+            fsync,
+            busy_until: Time::ZERO,
+            queued: false,
+            busy_ns: 0,
+        }
     }
 
     /// When a record handed over at `at` is durable.
@@ -128,7 +136,10 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn read(self, at: Time) -> LocalTime {
-        LocalTime { mono: Mono(at.0), wall: Wall((EPOCH + at.0).saturating_add_signed(self.skew_ns)) }
+        LocalTime {
+            mono: Mono(at.0),
+            wall: Wall((EPOCH + at.0).saturating_add_signed(self.skew_ns)),
+        }
     }
 }
 
@@ -140,8 +151,16 @@ mod tests {
     fn cores_work_side_by_side_and_release_in_order_of_arrival() {
         let mut cores = Cores::new(2);
         assert_eq!(cores.release(Time(0), 100), Time(100));
-        assert_eq!(cores.release(Time(0), 10), Time(100), "done at 10, but not before the first");
-        assert_eq!(cores.release(Time(5), 50), Time(100), "on the second core until 60");
+        assert_eq!(
+            cores.release(Time(0), 10),
+            Time(100),
+            "done at 10, but not before the first"
+        );
+        assert_eq!(
+            cores.release(Time(5), 50),
+            Time(100),
+            "on the second core until 60"
+        );
         assert_eq!(cores.release(Time(61), 50), Time(111));
         assert_eq!(cores.release(Time(200), 0), Time(200));
     }
@@ -152,7 +171,11 @@ mod tests {
         assert_eq!(disk.persist(Time(0)), Time(10));
         assert_eq!(disk.persist(Time(3)), Time(20), "joins the next write");
         assert_eq!(disk.persist(Time(7)), Time(20), "the same one");
-        assert_eq!(disk.persist(Time(12)), Time(30), "the second is under way until 20");
+        assert_eq!(
+            disk.persist(Time(12)),
+            Time(30),
+            "the second is under way until 20"
+        );
         assert_eq!(disk.persist(Time(50)), Time(60));
         assert_eq!(disk.busy_ns, 40);
     }

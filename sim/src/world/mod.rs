@@ -10,11 +10,12 @@ mod machine;
 pub mod pump;
 pub mod queue;
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
 
 use consortium_node::{
+    contracts::application,
     crypto::Keypair,
-    node::{Action, ClientPacket, Node, Packet, TimerId},
+    node::{Action, Claims, ClientPacket, Node, Packet, TimerId},
     types::NodeId,
 };
 
@@ -34,7 +35,7 @@ use crate::{
     time::{Time, nanos},
     trace::Trace,
     workload::{
-        fleet::{Fired, Fleet, Ticket},
+        fleet::{Cheater, Fired, Fleet, Ticket},
         gateway::{Gateway, GatewayOutput},
     },
 };
@@ -43,7 +44,11 @@ use crate::{
 #[derive(Debug)]
 enum Event {
     /// A packet reaches a node's network card.
-    Arrive { from: NodeId, bytes: u32, packet: Packet },
+    Arrive {
+        from: NodeId,
+        bytes: u32,
+        packet: Packet,
+    },
     /// A machine's stateless stage has released an input.
     Released { life: u32, input: Input },
     /// A machine's serial stage is free again.
@@ -100,7 +105,6 @@ pub struct World<'r> {
     readers: &'r mut dyn Reader,
     trace: Trace,
     packets: Vec<(&'static str, Count)>,
-    gateway_usage: Vec<Usage>,
     /// Busy times at the end of the warm-up.
     warm: Vec<Usage>,
     commands: Vec<Command>,
@@ -121,7 +125,13 @@ impl<'r> World<'r> {
         nodes: Vec<Box<dyn Node>>,
         readers: &'r mut dyn Reader,
     ) -> Self {
-        let liars = nodes.into_iter().map(|node| Liar { node, script: Script::new() }).collect();
+        let liars = nodes
+            .into_iter()
+            .map(|node| Liar {
+                node,
+                script: Script::new(),
+            })
+            .collect();
         let scripts = plan.cheats.iter().map(|_| Script::new()).collect();
         Self::around(plan, cast, liars, scripts, readers)
     }
@@ -138,13 +148,16 @@ impl<'r> World<'r> {
             .into_iter()
             .map(|liar| {
                 let id = liar.node.id();
-                let clock = Clock { skew_ns: skew(plan, id) };
+                let clock = Clock {
+                    skew_ns: skew(plan, id),
+                };
                 let cores = Cores::new(plan.machine.cores);
-                Host::new(id, liar, clock, cores, Disk::new(plan.machine.fsync))
+                Host::new(liar, clock, cores, Disk::new(plan.machine.fsync))
             })
             .collect();
-        let gateways =
-            (0..plan.members.len()).map(|m| Gateway::new(cast, m, plan, claims)).collect();
+        let gateways = (0..plan.members.len())
+            .map(|m| Gateway::new(cast, m, plan, &claims, may_call))
+            .collect();
         let net = Net::new(Seed(plan.seed), &plan.network, cast.nodes(), |a, b| {
             median_latency(plan, cast, a, b)
         });
@@ -164,7 +177,6 @@ impl<'r> World<'r> {
             readers,
             trace: Trace::default(),
             packets: vec![("", Count::default()); KINDS],
-            gateway_usage: vec![Usage::default(); plan.members.len()],
             warm: Vec::new(),
             commands: Vec::new(),
             gateway_outputs: Vec::new(),
@@ -218,17 +230,25 @@ impl<'r> World<'r> {
 
     /// When the next event happens; `None` when the run is over.
     pub fn next_time(&self) -> Option<Time> {
-        let over = self.draining && self.gateways.iter().all(Gateway::is_idle);
-        self.queue.next_time().filter(|at| !over && *at <= self.plan.end())
+        let over = self.draining && self.gateways.iter().all(|gateway| gateway.pending() == 0);
+        self.queue
+            .next_time()
+            .filter(|at| !over && *at <= self.plan.end())
     }
 
     /// Takes the next event. What the pump must do then is in [`World::commands`].
     pub fn step(&mut self) {
-        let Some((at, node, event)) = self.queue.pop() else { return };
+        let Some((at, node, event)) = self.queue.pop() else {
+            return;
+        };
         debug_assert!(at >= self.now, "time does not go back");
         self.now = at;
         match event {
-            Event::Arrive { from, bytes, packet } => self.arrive(node, from, bytes, packet),
+            Event::Arrive {
+                from,
+                bytes,
+                packet,
+            } => self.arrive(node, from, bytes, packet),
             Event::Released { life, input } => {
                 if self.lives(node, life) {
                     self.serial(node, input);
@@ -287,29 +307,23 @@ impl<'r> World<'r> {
     fn send(&mut self, from: NodeId, to: NodeId, packet: Packet) {
         let (kind, slot) = packet.label();
         let bytes = packet.wire_len();
-        self.trace.packet(self.now, from, to, kind.code, slot, bytes);
-        let framed = (bytes + self.plan.network.overhead_bytes) as u64;
+        self.trace.packet(self.now, (from, to), kind, slot, bytes);
         let (name, count) = &mut self.packets[usize::from(kind.code)];
         *name = kind.name;
         count.messages += 1;
-        count.bytes += framed;
-        let sent = &mut self.usage_of(from).sent;
-        sent.messages += 1;
-        sent.bytes += framed;
-        let arrivals = self.net.send(self.now, from, to, bytes);
-        if let Some(second) = arrivals.second {
+        count.bytes += self.net.wire_bytes(bytes);
+        for at in self.net.send(self.now, from, to, bytes) {
             let packet = packet.clone();
-            self.queue.push(second, to, from, Event::Arrive { from, bytes: bytes as u32, packet });
-        }
-        if let Some(first) = arrivals.first {
-            self.queue.push(first, to, from, Event::Arrive { from, bytes: bytes as u32, packet });
-        }
-    }
-
-    fn usage_of(&mut self, node: NodeId) -> &mut Usage {
-        match self.hosts.get_mut(node.index()) {
-            Some(host) => &mut host.usage,
-            None => &mut self.gateway_usage[node.index() - self.hosts.len()],
+            self.queue.push(
+                at,
+                to,
+                from,
+                Event::Arrive {
+                    from,
+                    bytes: bytes as u32,
+                    packet,
+                },
+            );
         }
     }
 
@@ -318,13 +332,11 @@ impl<'r> World<'r> {
             return;
         }
         let in_card = self.net.receive(self.now, to, bytes as usize);
-        let framed = u64::from(bytes) + self.plan.network.overhead_bytes as u64;
-        let received = &mut self.usage_of(to).received;
-        received.messages += 1;
-        received.bytes += framed;
         if !self.cast.is_validator(to) {
             let gateway = to.index() - self.hosts.len();
-            return self.gateway(gateway, |gateway, out| gateway.packet(in_card, from, &packet, out));
+            return self.gateway(gateway, |gateway, out| {
+                gateway.packet(in_card, from, &packet, out)
+            });
         }
         let host = &mut self.hosts[to.index()];
         if !host.up {
@@ -337,15 +349,24 @@ impl<'r> World<'r> {
         let released = host.cores.release(in_card, cost);
         let packet = if self.plan.host.eager_wire {
             let bytes = packet.encode();
-            assert_eq!(bytes.len(), packet.wire_len(), "{:?} misstates its length", packet.label());
-            host.liar.node.decode(&bytes).expect("what was encoded can be decoded")
+            assert_eq!(
+                bytes.len(),
+                packet.wire_len(),
+                "{:?} misstates its length",
+                packet.label()
+            );
+            host.liar
+                .node
+                .decode(&bytes)
+                .expect("what was encoded can be decoded")
         } else {
             packet
         };
         let input = Input::Packet { from, packet };
         if released > self.now {
             let life = host.life;
-            self.queue.push(released, to, to, Event::Released { life, input });
+            self.queue
+                .push(released, to, to, Event::Released { life, input });
         } else {
             self.serial(to, input);
         }
@@ -378,7 +399,8 @@ impl<'r> World<'r> {
             }
             Taken::Done { actions, .. } if actions.is_empty() => {}
             Taken::Done { at, actions } if at > self.now => {
-                self.queue.push(at, node, node, Event::Emit { life, actions });
+                self.queue
+                    .push(at, node, node, Event::Emit { life, actions });
             }
             Taken::Done { actions, .. } => self.emit(node, actions),
         }
@@ -393,11 +415,16 @@ impl<'r> World<'r> {
             match action {
                 Action::Arm { timer, after } => {
                     let life = host.life;
-                    self.queue.push(self.now + after, node, node, Event::Timer { life, timer });
+                    self.queue
+                        .push(self.now + after, node, node, Event::Timer { life, timer });
                 }
                 action if host.barrier > self.now => late.push(action),
-                Action::Persist { record } => {
-                    host.usage.logged_bytes += record.len() as u64;
+                Action::Persist(record) => {
+                    if self.plan.host.eager_wire {
+                        let bytes = record.encode().len();
+                        assert_eq!(bytes, record.wire_len(), "a record misstates its length");
+                    }
+                    host.usage.logged_bytes += record.wire_len() as u64;
                     host.barrier = host.disk.persist(self.now);
                 }
                 Action::Send { to, packet } => self.send(node, to, packet),
@@ -407,7 +434,15 @@ impl<'r> World<'r> {
         if !late.is_empty() {
             let host = &self.hosts[node.index()];
             let (at, life) = (host.barrier, host.life);
-            self.queue.push(at, node, node, Event::Emit { life, actions: late });
+            self.queue.push(
+                at,
+                node,
+                node,
+                Event::Emit {
+                    life,
+                    actions: late,
+                },
+            );
         }
     }
 
@@ -415,9 +450,16 @@ impl<'r> World<'r> {
     fn confess(&mut self, node: NodeId) {
         let script = &self.hosts[node.index()].liar.script;
         if script.take_deeds() > 0
-            && let Some(cheat) = self.scripts.iter().position(|other| Rc::ptr_eq(other, script))
+            && let Some(cheat) = self
+                .scripts
+                .iter()
+                .position(|other| Rc::ptr_eq(other, script))
         {
-            self.tell(&Fact::Cheated { cheat, node, tx: None });
+            self.tell(&Fact::Cheated {
+                cheat,
+                node,
+                tx: None,
+            });
         }
     }
 
@@ -440,7 +482,7 @@ impl<'r> World<'r> {
                 GatewayOutput::Fact(fact) => {
                     self.tell(&fact);
                     if let Fact::Final { tx, .. } | Fact::Rejected { tx, .. } = fact {
-                        let fired = self.fleet.finished(tx, self.now);
+                        let fired = self.fleet.finished(&tx, self.now);
                         self.fired(fired);
                     }
                 }
@@ -457,10 +499,11 @@ impl<'r> World<'r> {
             self.later(at, Event::Fleet(ticket));
         }
         for (submission, transaction) in fired.submissions {
-            self.tell(&Fact::Submitted(submission.clone()));
             let gateway = submission.gateway.index() - self.hosts.len();
             let now = self.now;
-            self.gateway(gateway, |gateway, out| gateway.submit(now, submission, transaction, out));
+            self.gateway(gateway, |gateway, out| {
+                gateway.submit(now, submission, transaction, out)
+            });
         }
     }
 
@@ -483,7 +526,10 @@ impl<'r> World<'r> {
             }
             FaultKind::Partition(_) | FaultKind::LinkCut { .. } => self.each_cut(number, Net::cut),
         }
-        self.tell(&Fact::FaultBegan { fault: number, node: hit });
+        self.tell(&Fact::FaultBegan {
+            fault: number,
+            node: hit,
+        });
     }
 
     fn fault_ends(&mut self, number: usize) {
@@ -524,7 +570,10 @@ impl<'r> World<'r> {
             Target::Primary => {
                 let statuses = self.hosts.iter().filter(|host| host.up);
                 let newest = statuses.map(|host| host.liar.node.status().engine);
-                newest.max_by_key(|engine| engine.view).map(|engine| engine.leader).filter(up)
+                newest
+                    .max_by_key(|engine| engine.view)
+                    .map(|engine| engine.leader)
+                    .filter(up)
             }
         }
     }
@@ -542,23 +591,26 @@ impl<'r> World<'r> {
                 self.forge(number, member, &key);
             }
             CheatKind::ReplayedReading(member) => {
-                if let Some(transaction) = self.fleet.last_reading(0, self.now) {
-                    self.slip_in(number, member, transaction);
+                let by = Cheater {
+                    cheat: number,
+                    gateway: self.cast.gateway(member),
+                };
+                if let Some((_, reading)) = self.fleet.replayed_reading(0, self.now, by) {
+                    self.slip_in(number, member, reading);
                 }
             }
         }
     }
 
     fn forge(&mut self, cheat: usize, member: usize, key: &Arc<Keypair>) {
-        let gateway = self.cast.gateway(member);
-        let Some((mut submission, transaction)) =
-            self.fleet.forged_reading(0, self.now, key, gateway)
-        else {
-            return;
+        let by = Cheater {
+            cheat,
+            gateway: self.cast.gateway(member),
         };
-        submission.cheat = Some(cheat);
-        self.tell(&Fact::Submitted(submission));
-        self.slip_in(cheat, member, transaction);
+        if let Some((submission, reading)) = self.fleet.forged_reading(0, self.now, by, key) {
+            self.tell(&Fact::Submitted(submission));
+            self.slip_in(cheat, member, reading);
+        }
     }
 
     /// A member gives its own validator a transaction, past its gateway's checks; should its validator
@@ -571,11 +623,22 @@ impl<'r> World<'r> {
     ) {
         let gateway = self.cast.gateway(member);
         let tx = Some(transaction.id());
-        self.tell(&Fact::Cheated { cheat, node: gateway, tx });
-        let own = self.cast.validator_of(member).filter(|node| self.hosts[node.index()].up);
+        self.tell(&Fact::Cheated {
+            cheat,
+            node: gateway,
+            tx,
+        });
+        let own = self
+            .cast
+            .validator_of(member)
+            .filter(|node| self.hosts[node.index()].up);
         let door = own.or_else(|| self.cast.validators().find(|n| self.hosts[n.index()].up));
         if let Some(door) = door {
-            self.send(gateway, door, Packet::Client(ClientPacket::Submit(transaction)));
+            self.send(
+                gateway,
+                door,
+                Packet::Client(ClientPacket::Submit(transaction)),
+            );
         }
     }
 
@@ -589,7 +652,11 @@ impl<'r> World<'r> {
         self.draining = true;
         let measured = self.usage();
         let warm = std::mem::take(&mut self.warm);
-        self.warm = measured.iter().zip(&warm).map(|(end, start)| busy_between(start, end)).collect();
+        self.warm = measured
+            .iter()
+            .zip(&warm)
+            .map(|(end, start)| busy_between(start, end))
+            .collect();
         self.tell(&Fact::DrainBegan);
     }
 
@@ -600,14 +667,12 @@ impl<'r> World<'r> {
             disk_busy_ns: host.disk.busy_ns,
             ..host.usage
         });
-        hosts
-            .chain(self.gateway_usage.iter().copied())
-            .enumerate()
-            .map(|(node, usage)| {
-                let card = self.net.card(NodeId(node as u16));
-                Usage { uplink_busy_ns: card.uplink_busy_ns, downlink_busy_ns: card.downlink_busy_ns, ..usage }
-            })
-            .collect()
+        let gateways = self.gateways.iter().map(|_| Usage::default());
+        let mut usage: Vec<_> = hosts.chain(gateways).collect();
+        for (node, usage) in usage.iter_mut().enumerate() {
+            self.net.account(NodeId(node as u16), usage);
+        }
+        usage
     }
 
     /// Ends the run and hands over what is left.
@@ -630,9 +695,17 @@ impl<'r> World<'r> {
         Ending {
             claims: self.hosts[0].liar.node.claims(),
             alive: self.hosts.iter().map(|host| host.up).collect(),
-            ledgers: self.hosts.iter().map(|host| host.liar.node.ledger().clone()).collect(),
+            ledgers: self
+                .hosts
+                .iter()
+                .map(|host| host.liar.node.ledger().clone())
+                .collect(),
             usage,
-            packets: self.packets.into_iter().filter(|(_, count)| count.messages > 0).collect(),
+            packets: self
+                .packets
+                .into_iter()
+                .filter(|(_, count)| count.messages > 0)
+                .collect(),
             ended: self.now,
             trace: self.trace.finish(),
         }
@@ -654,6 +727,11 @@ fn busy_between(start: &Usage, end: &Usage) -> Usage {
         disk_busy_ns: end.disk_busy_ns - start.disk_busy_ns,
         ..Usage::default()
     }
+}
+
+/// The off-chain check of the gateway: may someone with these application roles call this at all?
+fn may_call(template: &str, function: &str, roles: &BTreeSet<String>) -> bool {
+    application::permits(template, function, roles).is_ok()
 }
 
 /// Whether a fault cuts the link from one node to another. A member's gateway stands beside its
@@ -692,4 +770,9 @@ fn skew(plan: &Plan, node: NodeId) -> i64 {
     let bound = nanos(plan.clock_skew);
     let draw = draw(Seed(plan.seed).number("clock", 0), u64::from(node.0), 0);
     (draw % (2 * bound + 1)) as i64 - bound as i64
+}
+
+/// What the plan's protocol claims, before anything has run.
+pub fn claims(plan: &Plan, cast: &Cast) -> Claims {
+    build::validators(plan, cast).0[0].node.claims()
 }

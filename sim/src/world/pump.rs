@@ -25,13 +25,7 @@ use madsim::{
 };
 
 use super::{Command, World};
-use crate::{
-    cast::Cast,
-    ending::Ending,
-    fact::Reader,
-    scenario::plan::Plan,
-    time::Time,
-};
+use crate::{cast::Cast, ending::Ending, fact::Reader, scenario::plan::Plan, time::Time};
 
 /// A run that did not reach its end: a bug of ours.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -52,7 +46,9 @@ pub fn run<R: Reader + Send + 'static>(
     readers: R,
     reached: Arc<AtomicU64>,
 ) -> Result<(Ending, R), Breakdown> {
-    run_with(plan, cast, readers, reached, |plan, cast, readers| World::new(plan, cast, readers))
+    run_with(plan, cast, readers, reached, |plan, cast, readers| {
+        World::new(plan, cast, readers)
+    })
 }
 
 /// Plays a plan in a world that the caller builds.
@@ -61,13 +57,14 @@ pub fn run_with<R: Reader + Send + 'static>(
     cast: &Arc<Cast>,
     mut readers: R,
     reached: Arc<AtomicU64>,
-    build: impl for<'r> FnOnce(&Arc<Plan>, &Arc<Cast>, &'r mut dyn Reader) -> World<'r>
-    + Send
-    + 'static,
+    build: impl for<'r> FnOnce(&Arc<Plan>, &Arc<Cast>, &'r mut dyn Reader) -> World<'r> + Send + 'static,
 ) -> Result<(Ending, R), Breakdown> {
     let seed = plan.seed;
     let (plan, cast) = (Arc::clone(plan), Arc::clone(cast));
-    #[expect(clippy::disallowed_methods, reason = "madsim wants a fresh thread for each runtime")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "madsim wants a fresh thread for each runtime"
+    )]
     let thread = std::thread::spawn(move || {
         let runtime = Runtime::with_seed_and_config(seed, Config::default());
         runtime.add_simulator::<LifeCycle>();
@@ -79,8 +76,13 @@ pub fn run_with<R: Reader + Send + 'static>(
     });
     thread.join().map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        let why = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
-        Breakdown { seed, why: why.to_owned() }
+        let why = text
+            .or(panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no reason given");
+        Breakdown {
+            seed,
+            why: why.to_owned(),
+        }
     })
 }
 

@@ -62,7 +62,9 @@ impl<T> Queue<T> {
     /// Takes the next event.
     pub fn pop(&mut self) -> Option<(Time, NodeId, T)> {
         let Reverse(key) = self.heap.pop()?;
-        let (node, event) = self.slab[key.slot as usize].take().expect("a key has its payload");
+        let (node, event) = self.slab[key.slot as usize]
+            .take()
+            .expect("a key has its payload");
         self.free.push(key.slot);
         Some((key.at, node, event))
     }
@@ -90,7 +92,9 @@ mod tests {
         queue.push(Time(5), NodeId(0), NodeId(2), "a");
         queue.push(Time(5), NodeId(1), NodeId(2), "d");
         queue.push(Time(4), NodeId(2), NodeId(2), "first");
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, _, event)| event).collect();
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop())
+            .map(|(_, _, event)| event)
+            .collect();
         assert_eq!(order, ["first", "a", "b", "c", "d"]);
         assert!(queue.is_empty());
     }

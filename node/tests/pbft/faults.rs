@@ -1,0 +1,334 @@
+//! Crashes, partitions, liars and lagging replicas.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use consortium_node::{
+    engine::{Forks, Message, Tale},
+    pbft::{Config, PbftMessage},
+    types::{NodeId, View},
+};
+
+use crate::{
+    Net, net, net_with,
+    support::{DELTA, Sent},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Small checkpoints, so that they take part; a window that nobody falls out of.
+const BRISK: Config = Config {
+    checkpoint_interval: 4,
+    window: 64,
+    pipeline: 3,
+    request_timeout: Duration::from_millis(500),
+    request_deadline: Duration::from_secs(20),
+    view_change_timeout: Duration::from_millis(500),
+    status_interval: Duration::from_millis(200),
+};
+
+fn views(net: &Net, node: u16) -> Vec<View> {
+    let entered = |tale: &Tale| match tale {
+        Tale::Entered { view, .. } => Some(*view),
+        _ => None,
+    };
+    let tales = net.replica(node).tales.iter();
+    tales.filter_map(|(_, tale)| entered(tale)).collect()
+}
+
+#[test]
+fn the_rest_finishes_wherever_in_its_sends_the_primary_crashes() {
+    for (n, rest) in [
+        (4u16, vec![1, 2, 3]),
+        (5, vec![1, 2, 3, 4]),
+        (6, vec![1, 2, 3, 4, 5]),
+    ] {
+        let mut whole_run = None;
+        for step in 0.. {
+            if whole_run.is_some_and(|all| step > all) {
+                break;
+            }
+            let mut net = net_with(n as usize, BRISK);
+            net.crash_after = Some((NodeId(0), step));
+            for _ in 0..5 {
+                net.submit();
+                net.run(DELTA / 2);
+            }
+            net.run(6 * SECOND);
+            net.check_done(&rest);
+            assert_eq!(net.replica(1).host.chain.len(), 6, "n = {n}, step {step}");
+            if !net.replica(0).crashed {
+                whole_run = Some(step);
+            }
+            assert!(step < 200, "the primary never ran through");
+        }
+        assert!(whole_run.is_some_and(|steps| steps > 20));
+    }
+}
+
+#[test]
+fn a_silent_backup_costs_no_view_change() {
+    let mut net = net_with(4, BRISK);
+    net.crash(3);
+    for _ in 0..50 {
+        net.submit();
+        net.run(2 * DELTA);
+    }
+    net.run(2 * SECOND);
+    net.check_done(&[0, 1, 2]);
+    assert_eq!(views(&net, 1), [View(0)]);
+}
+
+/// The primary sends its PRE-PREPARE to some and a conflicting one to `deceived`, and colludes with
+/// nobody.
+fn equivocate(net: &mut Net, liar: u16, deceived: Vec<u16>) {
+    let key = Arc::clone(&net.keys[liar as usize]);
+    let liar = NodeId(liar);
+    let mut forks = Forks::new();
+    net.liars.push(liar);
+    net.tamper = Some(Box::new(move |sent: &Sent<PbftMessage>| {
+        if sent.from == liar && deceived.contains(&sent.to.0) {
+            let lie = sent.message.conflicting(&key, liar, &mut forks);
+            return Some(lie.map_or_else(|| Arc::clone(&sent.message), Arc::new));
+        }
+        Some(Arc::clone(&sent.message))
+    }));
+}
+
+#[test]
+fn an_equivocating_primary_neither_forks_nor_stops_the_rest() {
+    for deceived in [vec![1], vec![3], vec![1, 2], vec![2, 3], vec![1, 2, 3]] {
+        let mut net = net_with(4, BRISK);
+        equivocate(&mut net, 0, deceived.clone());
+        for _ in 0..6 {
+            net.submit();
+            net.run(DELTA);
+        }
+        net.run(20 * SECOND);
+        net.check_done(&[1, 2, 3]);
+        assert_eq!(net.replica(1).host.chain.len(), 7, "deceived {deceived:?}");
+    }
+}
+
+#[test]
+fn two_conflicting_proposals_at_one_replica_are_evidence() {
+    let mut net = net_with(4, BRISK);
+    net.submit();
+    net.run(20 * SECOND);
+    let honest = net
+        .trace
+        .iter()
+        .find(|sent| sent.from == NodeId(0) && sent.to == NodeId(2));
+    let honest = honest.unwrap().message.clone();
+    let mut net = net_with(4, BRISK);
+    let key = Arc::clone(&net.keys[0]);
+    let lie = honest
+        .conflicting(&key, NodeId(0), &mut Forks::new())
+        .unwrap();
+    net.inject(NodeId(0), NodeId(2), &honest);
+    net.inject(NodeId(0), NodeId(2), &lie);
+    assert!(net.told(
+        2,
+        |tale| matches!(tale, Tale::Equivocation { by, .. } if *by == NodeId(0))
+    ));
+}
+
+#[test]
+fn a_two_two_partition_halts_both_sides_and_heals() {
+    let mut net = net_with(4, BRISK);
+    net.submit();
+    net.run(SECOND);
+    net.groups = vec![0, 0, 1, 1];
+    for _ in 0..4 {
+        net.submit();
+        net.run(DELTA);
+    }
+    net.run(7 * SECOND);
+    net.check_agreement();
+    assert_eq!(net.replica(0).host.chain.len(), 2);
+    net.groups = vec![0; 4];
+    net.run(5 * SECOND);
+    net.check_done(&[0, 1, 2, 3]);
+    assert_eq!(net.replica(3).host.chain.len(), 6);
+}
+
+#[test]
+fn a_replica_that_was_cut_off_catches_up_although_all_work_is_done() {
+    let mut net = net_with(4, BRISK);
+    net.groups = vec![0, 0, 0, 1];
+    // Nobody submits to the one that is cut off, so it does not know that it lacks anything.
+    for _ in 0..10 {
+        let transaction = net.transaction();
+        for node in 0..3 {
+            net.submit_to(NodeId(node), &transaction);
+        }
+        net.run(4 * DELTA);
+    }
+    net.run(10 * SECOND);
+    assert_eq!(net.replica(3).host.chain.len(), 1);
+    net.groups = vec![0; 4];
+    // It is asked where it stands ever more seldom; here after 64 intervals at the latest.
+    net.run(13 * SECOND);
+    net.check_done(&[0, 1, 2, 3]);
+    assert_eq!(views(&net, 3), [View(0)]);
+    net.run_until_quiet(10 * SECOND);
+}
+
+#[test]
+fn a_replica_catches_up_by_many_answers_in_a_row() {
+    let config = Config {
+        checkpoint_interval: 64,
+        window: 256,
+        ..BRISK
+    };
+    let mut net = net_with(4, config);
+    net.groups = vec![0, 0, 0, 1];
+    for _ in 0..200 {
+        net.submit();
+        net.run(2 * DELTA);
+    }
+    net.groups = vec![0; 4];
+    let healed = net.now;
+    while net.replica(3).host.chain.len() < 201 {
+        net.run(DELTA);
+        assert!(net.now < healed + 3 * SECOND.as_nanos() as u64, "too slow");
+    }
+    net.run(SECOND);
+    net.check_done(&[0, 1, 2, 3]);
+}
+
+#[test]
+fn r20_a_value_that_was_prepared_survives_two_view_changes_that_come_to_nothing() {
+    let mut net = net_with(7, BRISK);
+    // Only replica 3 hears the COMMITs of view 0, and decides; everybody is prepared.
+    net.tamper = Some(Box::new(|sent: &Sent<PbftMessage>| {
+        let view = sent.message.slot().view;
+        let lost = match &*sent.message {
+            PbftMessage::Commit(_) => view == View(0) && sent.to != NodeId(3),
+            // Views 1 and 2 begin nowhere.
+            PbftMessage::NewView(_) => view < View(3),
+            PbftMessage::Decided(_) => true,
+            _ => false,
+        };
+        (!lost).then(|| Arc::clone(&sent.message))
+    }));
+    net.submit();
+    net.run(4 * DELTA);
+    let decided = net.replica(3).host.chain[1].id();
+    net.crash(3);
+    net.submit();
+    net.run(20 * SECOND);
+    assert!(net.told(
+        4,
+        |tale| matches!(tale, Tale::Entered { view, .. } if *view >= View(3))
+    ));
+    for node in [0, 1, 2, 4, 5, 6] {
+        assert_eq!(net.replica(node).host.chain[1].id(), decided, "n{node}");
+        assert_eq!(net.replica(node).host.chain.len(), 3, "n{node}");
+    }
+    net.check_agreement();
+}
+
+#[test]
+fn a_slot_that_only_one_replica_had_prepared_is_filled_and_the_hole_before_it_stays_void() {
+    let mut net = net_with(4, BRISK);
+    // Slot 1 reaches nobody but replica 1; slot 2 is held back for it there.
+    net.tamper = Some(Box::new(|sent: &Sent<PbftMessage>| {
+        let slot = sent.message.slot();
+        let lost = slot.view == View(0)
+            && matches!(
+                &*sent.message,
+                PbftMessage::Prepare(_) | PbftMessage::Commit(_)
+            )
+            && slot.seq.0 == 1;
+        (!lost).then(|| Arc::clone(&sent.message))
+    }));
+    for _ in 0..3 {
+        net.submit();
+    }
+    net.run(10 * SECOND);
+    net.check_done(&[0, 1, 2, 3]);
+    // Slots 2 and 3 were prepared on a parent that the new view did not choose.
+    for node in 0..4 {
+        let void: Vec<_> = net
+            .replica(node)
+            .tales
+            .iter()
+            .filter_map(|(_, tale)| match tale {
+                Tale::Void(seq) => Some(seq.0),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(void, [1, 2, 3], "n{node}");
+        assert_eq!(net.replica(node).host.chain.len(), 4);
+    }
+}
+
+#[test]
+fn an_idle_network_says_nothing_and_a_finished_one_falls_silent() {
+    let mut net = net(4);
+    net.run_until_quiet(SECOND);
+    assert_eq!(net.kinds(), BTreeMap::new());
+    net.loss_permille = 300;
+    for _ in 0..20 {
+        net.submit();
+        net.run(DELTA);
+    }
+    net.run(5 * SECOND);
+    net.loss_permille = 0;
+    net.run_until_quiet(60 * SECOND);
+    net.check_done(&[0, 1, 2, 3]);
+}
+
+/// One random run: up to f crashes, loss, reordering, partitions; then everything heals.
+fn random_run(seed: u64) {
+    let n = 4 + (seed % 4) as usize;
+    let mut net = net_with(n, BRISK);
+    net.tracing = false;
+    net.seed(seed);
+    net.jitter = DELTA * net.random(8) as u32;
+    net.loss_permille = net.random(250);
+    let faults = (n - 1) / 3;
+    for round in 0..12 {
+        for _ in 0..net.random(4) {
+            net.submit();
+            let pause = net.random(30);
+            net.run(Duration::from_millis(pause));
+        }
+        if round % 3 == 2 {
+            let side = net.random(1 << n);
+            net.groups = (0..n).map(|i| u8::from(side >> i & 1 == 1)).collect();
+        } else {
+            net.groups = vec![0; n];
+        }
+        let pause = net.random(1500);
+        net.run(Duration::from_millis(pause));
+        if round == 5 {
+            for _ in 0..faults {
+                let victim = net.random(n as u64);
+                net.crash(victim as u16);
+            }
+        }
+        net.check_agreement();
+    }
+    net.groups = vec![0; n];
+    net.loss_permille = 0;
+    net.jitter = Duration::ZERO;
+    net.submit();
+    let live: Vec<u16> = (0..n as u16).filter(|i| !net.replica(*i).crashed).collect();
+    for _ in 0..60 {
+        net.run(SECOND);
+        if live.iter().all(|i| net.replica(*i).host.oldest().is_none()) {
+            break;
+        }
+    }
+    net.run(20 * SECOND);
+    net.check_done(&live);
+}
+
+#[test]
+fn random_loss_reordering_partitions_and_crashes_never_fork_and_always_heal() {
+    for seed in 0..400 {
+        let run = std::panic::catch_unwind(|| random_run(seed));
+        assert!(run.is_ok(), "seed {seed}");
+    }
+}

@@ -1,0 +1,28 @@
+//! PBFT, tested as a network of pure engines under a virtual clock.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod checkpoints;
+mod faults;
+mod normal_case;
+mod oracles;
+mod retransmission;
+mod script;
+mod view_changes;
+mod wire;
+
+use consortium_node::pbft::{Config, Pbft};
+
+type Net = support::Net<Pbft>;
+
+/// n replicas with the standard configuration.
+fn net(n: usize) -> Net {
+    net_with(n, Config::default())
+}
+
+fn net_with(n: usize, config: Config) -> Net {
+    Net::new(n, |me, key, committee, genesis| {
+        Pbft::new(config, me, key, committee, genesis)
+    })
+}

@@ -1,0 +1,457 @@
+//! A network of engines in one struct: virtual clock, uniform delay, loss, cuts, crashes, and a small
+//! host for each engine that builds, judges and "executes" blocks. Pure and seeded: a run is a
+//! function of what the test does.
+
+pub(crate) mod host;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use consortium_node::{
+    block::Block,
+    crypto::{Keypair, SignatureMode},
+    engine::{Effect, Engine, Input, Message, Outbox, Refusal, Tale},
+    membership::Committee,
+    transaction::{Call, Transaction},
+    types::{BlockId, ChainId, Digest, LocalTime, Mono, NodeId, PartyId, Wall},
+};
+
+use host::Host;
+
+/// One way, every link, unless the test says otherwise: δ.
+pub(crate) const DELTA: Duration = Duration::from_millis(10);
+pub(crate) const CHAIN: ChainId = ChainId(77);
+/// When the virtual clocks were started.
+pub(crate) const EPOCH: u64 = 1_700_000_000_000_000_000;
+
+/// A message that was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent<M> {
+    pub(crate) at: Mono,
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+    pub(crate) message: Arc<M>,
+    /// How many records its sender had made durable before.
+    pub(crate) records: usize,
+}
+
+/// A replica with its host.
+pub(crate) struct Replica<E: Engine> {
+    pub(crate) engine: E,
+    pub(crate) host: Host,
+    pub(crate) crashed: bool,
+    /// What it told, and when.
+    pub(crate) tales: Vec<(Mono, Tale)>,
+    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) records: Vec<E::Record>,
+    /// When each block of its chain became final.
+    pub(crate) finals: Vec<(Mono, BlockId)>,
+    /// Armed timers with the number that makes older ones stale.
+    timers: BTreeMap<E::Timer, u64>,
+}
+
+enum Event<E: Engine> {
+    Deliver(Sent<E::Message>),
+    Timer(NodeId, E::Timer, u64),
+}
+
+/// Rewrites what travels: the message to deliver, or `None` to lose it.
+pub(crate) type Tamper<M> = Box<dyn FnMut(&Sent<M>) -> Option<Arc<M>>>;
+
+/// The network.
+pub(crate) struct Net<E: Engine> {
+    pub(crate) now: u64,
+    pub(crate) replicas: Vec<Replica<E>>,
+    pub(crate) committee: Arc<Committee>,
+    pub(crate) keys: Vec<Arc<Keypair>>,
+    pub(crate) genesis: Arc<Block>,
+    pub(crate) delay: Duration,
+    /// Up to so much is added to each delivery.
+    pub(crate) jitter: Duration,
+    /// Of a thousand messages, so many are lost.
+    pub(crate) loss_permille: u64,
+    /// Messages between nodes of different groups are lost.
+    pub(crate) groups: Vec<u8>,
+    pub(crate) tamper: Option<Tamper<E::Message>>,
+    /// This replica stops after sending so many more messages.
+    pub(crate) crash_after: Option<(NodeId, usize)>,
+    pub(crate) trace: Vec<Sent<E::Message>>,
+    pub(crate) tracing: bool,
+    /// Nodes that may lie; their chains are not compared.
+    pub(crate) liars: Vec<NodeId>,
+    queue: BTreeMap<(u64, u64), Event<E>>,
+    counter: u64,
+    entropy: u64,
+    party: Arc<Keypair>,
+    nonces: u64,
+}
+
+impl<E: Engine> Net<E> {
+    /// n replicas, made by `build(me, key, committee, genesis)`, started at time zero.
+    pub(crate) fn new(
+        n: usize,
+        build: impl Fn(NodeId, Arc<Keypair>, Arc<Committee>, BlockId) -> E,
+    ) -> Self {
+        let key = |seed: u8| Keypair::from_seed([seed; 32], CHAIN, SignatureMode::Lazy);
+        let keys: Vec<_> = (0..n).map(|i| key(i as u8 + 1)).collect();
+        let members = keys.iter().enumerate();
+        let members = members.map(|(i, key)| (NodeId(i as u16), key.public()));
+        let committee = Committee::new(CHAIN, members.collect());
+        let genesis = Block::genesis(Digest::ZERO);
+        let party = key(200);
+        let replica = |(i, key): (usize, &Arc<Keypair>)| {
+            let me = NodeId(i as u16);
+            let engine = build(me, Arc::clone(key), Arc::clone(&committee), genesis.id());
+            Replica {
+                engine,
+                host: Host::new(me, &genesis, party.public()),
+                crashed: false,
+                tales: Vec::new(),
+                refusals: Vec::new(),
+                records: Vec::new(),
+                finals: Vec::new(),
+                timers: BTreeMap::new(),
+            }
+        };
+        let mut net = Self {
+            now: 0,
+            replicas: keys.iter().enumerate().map(replica).collect(),
+            committee: Arc::clone(&committee),
+            keys,
+            genesis: Arc::clone(&genesis),
+            delay: DELTA,
+            jitter: Duration::ZERO,
+            loss_permille: 0,
+            groups: vec![0; n],
+            tamper: None,
+            crash_after: None,
+            trace: Vec::new(),
+            tracing: true,
+            liars: Vec::new(),
+            queue: BTreeMap::new(),
+            counter: 0,
+            entropy: 1,
+            party: Arc::clone(&party),
+            nonces: 0,
+        };
+        for node in net.nodes() {
+            net.input(node, Input::Start);
+        }
+        net
+    }
+
+    pub(crate) fn nodes(&self) -> Vec<NodeId> {
+        (0..self.replicas.len()).map(|i| NodeId(i as u16)).collect()
+    }
+
+    pub(crate) fn seed(&mut self, seed: u64) {
+        self.entropy = seed;
+    }
+
+    /// A number below `bound` (splitmix64).
+    pub(crate) fn random(&mut self, bound: u64) -> u64 {
+        self.entropy = self.entropy.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.entropy;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound
+    }
+
+    pub(crate) fn replica(&self, node: u16) -> &Replica<E> {
+        &self.replicas[node as usize]
+    }
+
+    pub(crate) fn crash(&mut self, node: u16) {
+        self.replicas[node as usize].crashed = true;
+    }
+
+    /// A new transaction.
+    pub(crate) fn transaction(&mut self) -> Arc<Transaction> {
+        self.nonces += 1;
+        let call = Call::Create {
+            template: "T".into(),
+            arguments: Vec::new(),
+        };
+        Transaction::sign(&self.party, PartyId(0), self.nonces, call)
+    }
+
+    /// Gives a new transaction to every replica.
+    pub(crate) fn submit(&mut self) -> Arc<Transaction> {
+        let transaction = self.transaction();
+        for node in self.nodes() {
+            self.submit_to(node, &transaction);
+        }
+        transaction
+    }
+
+    pub(crate) fn submit_to(&mut self, node: NodeId, transaction: &Arc<Transaction>) {
+        let now = Mono(self.now);
+        let replica = &mut self.replicas[node.index()];
+        if !replica.crashed {
+            replica.host.submit(Arc::clone(transaction), now);
+            self.settle(node);
+        }
+    }
+
+    /// Runs for so long.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.now + time.as_nanos() as u64;
+        self.run_to(end);
+    }
+
+    pub(crate) fn run_to(&mut self, end: u64) {
+        while let Some(entry) = self.queue.first_entry() {
+            let (at, _) = *entry.key();
+            if at > end {
+                break;
+            }
+            let event = entry.remove();
+            self.now = at;
+            self.handle(event);
+        }
+        self.now = end;
+    }
+
+    /// Runs until nothing is under way any more; panics if that takes longer than `at_most`.
+    pub(crate) fn run_until_quiet(&mut self, at_most: Duration) {
+        let end = self.now + at_most.as_nanos() as u64;
+        while let Some(entry) = self.queue.first_entry() {
+            let (at, _) = *entry.key();
+            if let Event::Timer(node, timer, number) = entry.get()
+                && self.replicas[node.index()].timers.get(timer) != Some(number)
+            {
+                entry.remove();
+                continue;
+            }
+            assert!(
+                at <= end,
+                "still busy after {at_most:?}:{}",
+                self.standing()
+            );
+            let event = entry.remove();
+            self.now = at;
+            self.handle(event);
+        }
+    }
+
+    fn handle(&mut self, event: Event<E>) {
+        match event {
+            Event::Deliver(sent) => {
+                if self.groups[sent.from.index()] == self.groups[sent.to.index()] {
+                    self.inject(sent.from, sent.to, &sent.message);
+                }
+            }
+            Event::Timer(node, timer, number) => {
+                let timers = &mut self.replicas[node.index()].timers;
+                if timers.get(&timer) == Some(&number) {
+                    timers.remove(&timer);
+                    self.input(node, Input::Timer(timer));
+                }
+            }
+        }
+    }
+
+    /// Delivers a message now.
+    pub(crate) fn inject(&mut self, from: NodeId, to: NodeId, message: &E::Message) {
+        self.input(to, Input::Message { from, message });
+    }
+
+    /// Fires a timer now, whether or not it is armed.
+    pub(crate) fn fire(&mut self, node: u16, timer: E::Timer) {
+        self.input(NodeId(node), Input::Timer(timer));
+    }
+
+    fn input(&mut self, node: NodeId, input: Input<'_, E>) {
+        if self.replicas[node.index()].crashed {
+            return;
+        }
+        self.step(node, input);
+        self.settle(node);
+    }
+
+    /// One step and its effects; then the answers that the engine waits for.
+    fn step(&mut self, node: NodeId, input: Input<'_, E>) {
+        let mut answers = std::collections::VecDeque::new();
+        let mut next = Some(input);
+        while let Some(input) = next {
+            let mut out = Outbox::default();
+            let now = LocalTime {
+                mono: Mono(self.now),
+                wall: Wall(EPOCH + self.now),
+            };
+            let replica = &mut self.replicas[node.index()];
+            replica.engine.step(now, input, &mut out);
+            replica.refusals.append(&mut out.refusals);
+            for effect in out.effects {
+                if let Some(answer) = self.carry_out(node, effect) {
+                    answers.push_back(answer);
+                }
+            }
+            next = answers.pop_front();
+        }
+    }
+
+    fn carry_out(&mut self, node: NodeId, effect: Effect<E>) -> Option<Input<'static, E>> {
+        let (now, replica) = (Mono(self.now), &mut self.replicas[node.index()]);
+        match effect {
+            Effect::Send { to, message } => self.send(node, to, &message),
+            Effect::Broadcast(message) => {
+                for to in self.nodes() {
+                    if to != node {
+                        self.send(node, to, &message);
+                    }
+                }
+            }
+            Effect::Arm { timer, after } => {
+                self.counter += 1;
+                replica.timers.insert(timer, self.counter);
+                let at = self.now + after.as_nanos() as u64;
+                let event = Event::Timer(node, timer, self.counter);
+                self.queue.insert((at, self.counter), event);
+            }
+            Effect::Disarm(timer) => {
+                replica.timers.remove(&timer);
+            }
+            Effect::Persist(record) => replica.records.push(record),
+            Effect::Want(want) => replica.host.want = Some(want),
+            Effect::Unwant => replica.host.want = None,
+            Effect::Validate(block) => {
+                let verdict = replica.host.judge(&block, Wall(EPOCH + self.now));
+                let block = block.id();
+                return Some(Input::Validated { block, verdict });
+            }
+            Effect::Head(_) => {}
+            Effect::Final { block, proof } => {
+                Host::check_proof(&block, &proof, &self.committee);
+                let results = replica.host.execute(&block);
+                replica.finals.push((now, block.id()));
+                let block = block.id();
+                return Some(Input::Executed { block, results });
+            }
+            Effect::Tell(tale) => replica.tales.push((now, tale)),
+        }
+        None
+    }
+
+    fn send(&mut self, from: NodeId, to: NodeId, message: &Arc<E::Message>) {
+        if let Some((node, left)) = &mut self.crash_after
+            && *node == from
+        {
+            if *left == 0 {
+                self.replicas[from.index()].crashed = true;
+            } else {
+                *left -= 1;
+            }
+        }
+        if self.replicas[from.index()].crashed {
+            return;
+        }
+        let mut sent = Sent {
+            at: Mono(self.now),
+            from,
+            to,
+            message: Arc::clone(message),
+            records: self.replicas[from.index()].records.len(),
+        };
+        if self.tracing {
+            self.trace.push(sent.clone());
+        }
+        if let Some(tamper) = &mut self.tamper {
+            let Some(message) = tamper(&sent) else {
+                return;
+            };
+            sent.message = message;
+        }
+        let cut = self.groups[from.index()] != self.groups[to.index()];
+        if cut || (self.loss_permille > 0 && self.random(1000) < self.loss_permille) {
+            return;
+        }
+        let jitter = self.jitter.as_nanos() as u64;
+        let extra = if jitter == 0 { 0 } else { self.random(jitter) };
+        self.counter += 1;
+        let at = self.now + self.delay.as_nanos() as u64 + extra;
+        self.queue.insert((at, self.counter), Event::Deliver(sent));
+    }
+
+    /// The host's own inputs: what waits, and the block that was wanted.
+    fn settle(&mut self, node: NodeId) {
+        loop {
+            let wall = Wall(EPOCH + self.now);
+            let replica = &mut self.replicas[node.index()];
+            if replica.crashed {
+                return;
+            }
+            let (changed, oldest) = replica.host.news();
+            let input = if changed {
+                Input::Pending(oldest)
+            } else if let Some((ticket, block)) = replica.host.payload(wall) {
+                Input::Payload { ticket, block }
+            } else {
+                return;
+            };
+            self.step(node, input);
+        }
+    }
+
+    /// How many messages of each kind were sent since the trace was cleared.
+    pub(crate) fn kinds(&self) -> BTreeMap<&'static str, usize> {
+        let mut kinds = BTreeMap::new();
+        for sent in &self.trace {
+            *kinds.entry(sent.message.kind().name).or_default() += 1;
+        }
+        kinds
+    }
+
+    pub(crate) fn honest(&self) -> impl Iterator<Item = &Replica<E>> {
+        let honest = |r: &&Replica<E>| !self.liars.contains(&r.host.me);
+        self.replicas.iter().filter(honest)
+    }
+
+    /// Safety: honest chains are prefixes of one chain, and no transaction is in it twice.
+    pub(crate) fn check_agreement(&self) {
+        let longest = self.honest().max_by_key(|r| r.host.chain.len());
+        let longest = longest.expect("an honest replica");
+        for replica in self.honest() {
+            let (short, long) = (&replica.host.chain, &longest.host.chain);
+            assert_eq!(
+                short[..],
+                long[..short.len()],
+                "chains of {} differ",
+                replica.host.me
+            );
+        }
+        longest.host.check_once_each();
+    }
+
+    /// Liveness: nothing waits at any of these, and their chains are equal.
+    pub(crate) fn check_done(&self, nodes: &[u16]) {
+        self.check_agreement();
+        let chain = &self.replica(nodes[0]).host.chain;
+        for node in nodes {
+            let host = &self.replica(*node).host;
+            let all = self.standing();
+            assert_eq!(
+                host.oldest(),
+                None,
+                "n{node} has something left to do:{all}"
+            );
+            assert_eq!(host.chain.len(), chain.len(), "n{node} is behind:{all}");
+        }
+    }
+
+    /// Where everybody stands, for failed assertions.
+    fn standing(&self) -> String {
+        let line = |r: &Replica<E>| {
+            let (me, status, chain) = (r.host.me, r.engine.status(), r.host.chain.len());
+            let (crashed, last) = (r.crashed, r.tales.iter().rev().take(4).collect::<Vec<_>>());
+            format!("\n{me} chain {chain} crashed {crashed} {status:?} {last:?}")
+        };
+        let last = self.trace.iter().rev().take(12);
+        let last = last.map(|s| format!("\n{:?} {} → {} {:?}", s.at, s.from, s.to, s.message));
+        self.replicas.iter().map(line).chain(last).collect()
+    }
+
+    /// Whether this replica told something of this kind.
+    pub(crate) fn told(&self, node: u16, what: impl Fn(&Tale) -> bool) -> bool {
+        self.replica(node).tales.iter().any(|(_, tale)| what(tale))
+    }
+}

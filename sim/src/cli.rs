@@ -1,0 +1,215 @@
+//! The command line: what was typed, as typed values. Finding a scenario by its name is here too;
+//! nothing here prints.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::scenario::{LONGEST_SCENARIO, Source};
+
+/// Simulates consortium networks: which consensus protocol gives what, and what breaks it.
+#[derive(Clone, PartialEq, Eq, Debug, Parser)]
+#[command(name = "consortium", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
+pub enum Command {
+    /// Plays a scenario and reports verdict, ledger, throughput and latency.
+    Scenario(ScenarioArgs),
+    /// Lists the scenarios that are there.
+    List(ListArgs),
+}
+
+/// Arguments of `consortium scenario`.
+#[derive(Clone, PartialEq, Eq, Debug, clap::Args)]
+pub struct ScenarioArgs {
+    /// A file, or the name of one in scenarios/, with or without ".toml".
+    pub name: PathBuf,
+    /// Seed of the run, instead of the scenario's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub seed: Option<u64>,
+    /// Plays this many seeds, from the first on.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub seeds: u32,
+    /// Overrides a key of the scenario; may be repeated.
+    ///
+    /// The path is dotted; elements of arrays go by number or name: network.loss=0.01,
+    /// consensus.protocol=clique, fault.0.at=2h, member.Store.region="North Europe".
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Writes reports into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Prints no progress and no warnings.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+impl ScenarioArgs {
+    /// What to lay over the scenario: every `--set`, then `--seed`.
+    pub fn overrides(&self) -> Vec<String> {
+        let seed = self.seed.map(|seed| format!("seed={seed}"));
+        self.set.iter().cloned().chain(seed).collect()
+    }
+}
+
+/// Arguments of `consortium list`.
+#[derive(Clone, PartialEq, Eq, Debug, clap::Args)]
+pub struct ListArgs {
+    /// How to print the list.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// How to print.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// A scenario that is there.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Listed {
+    /// What to type.
+    pub name: String,
+    /// Its first comment line.
+    pub title: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// There is no such scenario.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotFound {
+    /// What was typed.
+    pub name: String,
+    /// What is there, the nearest first.
+    pub known: Vec<String>,
+}
+
+impl fmt::Display for NotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no scenario {:?}", self.name)?;
+        match self.known.as_slice() {
+            [] => write!(f, ", nor any other: is there a directory scenarios/ here?"),
+            known => write!(f, "; there are: {}", known.join(", ")),
+        }
+    }
+}
+
+impl std::error::Error for NotFound {}
+
+/// Where scenarios are looked for: below the working directory, and in the workspace that this program
+/// was built from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Library {
+    directories: Vec<PathBuf>,
+}
+
+impl Library {
+    /// The usual places.
+    pub fn usual() -> Self {
+        let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+        let workspace = built_from.map(|root| root.join("scenarios"));
+        Self::of([PathBuf::from("scenarios")].into_iter().chain(workspace))
+    }
+
+    /// These places, the first one first.
+    pub fn of(directories: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self {
+            directories: directories.into_iter().collect(),
+        }
+    }
+
+    /// The file of a scenario: as typed, else in the library, else there with ".toml" added.
+    ///
+    /// # Errors
+    /// If there is none; the error lists what there is.
+    pub fn find(&self, name: &Path) -> Result<PathBuf, NotFound> {
+        let with_extension = |path: &Path| {
+            let mut path = path.as_os_str().to_owned();
+            path.push(".toml");
+            PathBuf::from(path)
+        };
+        let in_library = self.directories.iter().flat_map(|directory| {
+            let path = directory.join(name);
+            [path.clone(), with_extension(&path)]
+        });
+        let typed = [name.to_owned(), with_extension(name)];
+        let mut candidates = typed.into_iter().chain(in_library);
+        candidates
+            .find(|path| path.is_file())
+            .ok_or_else(|| self.not_found(name))
+    }
+
+    /// Every scenario, by name. A file that cannot be read is left out.
+    pub fn list(&self) -> Vec<Listed> {
+        // The first directory that is there; the second is a fall-back, not an addition.
+        let Some(directory) = self.directories.iter().find(|path| path.is_dir()) else {
+            return Vec::new();
+        };
+        let mut listed = Vec::new();
+        // An unreadable directory has nothing to choose from.
+        let _ = collect(directory, directory, &mut listed);
+        listed.sort();
+        listed
+    }
+
+    fn not_found(&self, name: &Path) -> NotFound {
+        let typed = name.display().to_string();
+        let stem = typed.trim_end_matches(".toml").to_lowercase();
+        let mut known: Vec<_> = self.list().into_iter().map(|listed| listed.name).collect();
+        known.sort_by(|a, b| {
+            let near = |name: &str| strsim::jaro_winkler(&stem, &name.to_lowercase());
+            near(b).total_cmp(&near(a))
+        });
+        NotFound { name: typed, known }
+    }
+}
+
+fn collect(root: &Path, directory: &Path, listed: &mut Vec<Listed>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let path = entry.path();
+        // Not through links, which could go in circles.
+        if entry.file_type()?.is_dir() {
+            collect(root, &path, listed)?;
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let Ok(relative) = path.strip_prefix(root) else {
+                continue;
+            };
+            listed.push(Listed {
+                name: relative.with_extension("").display().to_string(),
+                title: title(&path),
+                path,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn title(path: &Path) -> String {
+    match Source::read(path) {
+        Ok(source) if source.bytes.len() <= LONGEST_SCENARIO => {
+            Source::title(&String::from_utf8_lossy(&source.bytes)).to_owned()
+        }
+        _ => String::new(),
+    }
+}

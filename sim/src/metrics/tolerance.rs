@@ -1,0 +1,127 @@
+//! What a protocol claims with these validators, and whether a region may fail.
+
+use std::collections::BTreeMap;
+
+use consortium_node::{
+    engine::{FaultModel, ReplyRule},
+    node::Claims,
+    quorum,
+};
+
+use super::units;
+use crate::scenario::plan::{Plan, Protocol};
+
+/// Thresholds of a protocol with n validators, and where they stand.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tolerance {
+    /// Validators.
+    pub n: usize,
+    /// Faulty ones that are claimed to be borne.
+    pub f: usize,
+    /// Validators that a decision needs.
+    pub q: usize,
+    /// Validators in each region that has one.
+    pub regions: BTreeMap<String, usize>,
+    /// Validators that may be gone while the rest can still decide: n−q, or none when all hangs on one
+    /// machine.
+    pub spare: usize,
+    /// Regions without which the rest cannot decide.
+    pub vital_regions: Vec<String>,
+    /// Members without which the rest cannot decide, with the validators that they run.
+    pub vital_members: Vec<(String, usize)>,
+}
+
+impl Tolerance {
+    /// The thresholds of the plan's protocol.
+    ///
+    /// PBFT bears f = ⌊(n−1)/3⌋ with q = ⌈(n+f+1)/2⌉. Clique needs a majority of signers ⌊n/2⌋+1 to
+    /// go on (EIP-225: each may sign one of so many consecutive blocks), whatever the rest does. A
+    /// central database is one machine: the first validator's.
+    pub fn of(plan: &Plan) -> Self {
+        let n = plan.validators();
+        let (f, q) = match plan.consensus.protocol {
+            Protocol::Pbft(_) => (quorum::byzantine_faults(n), quorum::byzantine_quorum(n)),
+            Protocol::Clique(_) => (n - (n / 2 + 1), n / 2 + 1),
+            Protocol::Central => (0, 1),
+        };
+        let with_nodes = || plan.members.iter().filter(|member| member.validators > 0);
+        let mut regions = BTreeMap::new();
+        for member in with_nodes() {
+            *regions.entry(member.region.clone()).or_default() += member.validators;
+        }
+        let central = matches!(plan.consensus.protocol, Protocol::Central);
+        let database = with_nodes().next().filter(|_| central);
+        let spare = if central { 0 } else { n - q };
+        let vital_regions = regions
+            .iter()
+            .filter(|(region, inside)| match database {
+                Some(member) => member.region == **region,
+                None => **inside > spare,
+            })
+            .map(|(region, _)| region.clone())
+            .collect();
+        let vital_members = with_nodes()
+            .filter(|member| match database {
+                Some(database) => database.name == member.name,
+                None => member.validators > spare,
+            })
+            .map(|member| (member.name.clone(), member.validators))
+            .collect();
+        Self {
+            n,
+            f,
+            q,
+            regions,
+            spare,
+            vital_regions,
+            vital_members,
+        }
+    }
+}
+
+/// What a protocol claims, in words.
+pub fn claims_in_words(claims: &Claims, n: usize, f: usize) -> String {
+    let finality = match claims.reply {
+        ReplyRule::One => "final at one receipt".to_owned(),
+        ReplyRule::WeakQuorum => format!("final at {} equal receipts (f+1)", f + 1),
+        ReplyRule::Depth(k) => format!("no finality: {k} confirmations"),
+    };
+    match (claims.faults, claims.reply) {
+        (FaultModel::Trusted, _) => {
+            "one trusted machine: nothing an outsider could check".to_owned()
+        }
+        (FaultModel::Crash, _) => {
+            format!("bears any {f} of {n} that crash, none that lies; {finality}")
+        }
+        (FaultModel::Byzantine, ReplyRule::Depth(_)) => finality,
+        (FaultModel::Byzantine, _) => format!("bears any {f} of {n} that lie; {finality}"),
+    }
+}
+
+/// A protocol's parameters in words.
+pub fn parameters_in_words(plan: &Plan) -> String {
+    let span = |duration| units::span(crate::time::nanos(duration));
+    let consensus = &plan.consensus;
+    let batch = format!(
+        "batch {} tx / {} / {}",
+        consensus.batch_transactions,
+        units::bytes(consensus.batch_bytes as f64),
+        span(consensus.batch_age)
+    );
+    match &consensus.protocol {
+        Protocol::Pbft(pbft) => format!(
+            "K={} L={} pipeline {}  request timeout {}  view change timeout {}  {batch}",
+            pbft.checkpoint_interval,
+            pbft.window,
+            pbft.pipeline,
+            span(pbft.request_timeout),
+            span(pbft.view_change_timeout)
+        ),
+        Protocol::Clique(clique) => format!(
+            "period {}  k={}  {batch}",
+            span(clique.period),
+            clique.confirmations
+        ),
+        Protocol::Central => batch,
+    }
+}

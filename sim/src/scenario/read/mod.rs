@@ -1,0 +1,8 @@
+//! Turns the tree into the parts of a plan, one file a part.
+
+pub(crate) mod cheats;
+pub(crate) mod consensus;
+pub(crate) mod faults;
+pub(crate) mod fleet;
+pub(crate) mod network;
+pub(crate) mod people;

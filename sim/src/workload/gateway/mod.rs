@@ -1,0 +1,406 @@
+//! A member's gateway: it takes what devices and people sign, and sees to it that it is ordered.
+//!
+//! - Upon a submission, it refuses what the application's roles do not permit and what repeats a number
+//!   of its signer. What it carries already is merged: devices and people deliver at least once.
+//! - While its link is down it buffers, and sends in order when the link is back.
+//! - The first attempt goes to its own member's validator (to the database, where one is trusted). If
+//!   that one has gone silent, to the validator that answered last as well.
+//! - When no answer has come after `retry_after`, it asks every validator (R3), and again after one, two
+//!   and then every four times as long.
+//! - It calls a transaction final when enough distinct validators have signed equal receipts for it: same
+//!   block, height and outcome. How many are enough is what the protocol claims, or the plan's
+//!   `reply_quorum`. A validator has one say: its newest receipt counts, the others do not.
+//! - It gives up a transaction that its own validator refuses for good, unless another claims to have
+//!   executed it; or that as many validators as make an answer refuse for the same reason. A full
+//!   mempool is not for good: the next attempt follows in time.
+//!
+//! A submission that is not merged ends in one [`Fact::Final`] or [`Fact::Rejected`]. A replay has the id
+//! of its original: [`Submission::cheat`] tells them apart, not the id. A pure machine: it arms one timer
+//! for all that waits, and what a step costs does not grow with how much does (but by a logarithm).
+
+mod pending;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use consortium_node::{
+    crypto::Signed,
+    engine::{FaultModel, ReplyRule},
+    membership::{Committee, Registry},
+    node::{Claims, ClientPacket, Packet, ReceiptPage, TxRefusal},
+    transaction::{Call, Transaction},
+    types::{NodeId, PartyId, TxId},
+};
+
+use crate::{
+    cast::Cast,
+    fact::{Fact, Rejection, Submission},
+    scenario::plan::{MemberIndex, Plan},
+    time::Time,
+};
+
+use super::{CONSTRUCTOR, TEMPLATE};
+use pending::{Answer, Pending};
+
+/// Whether someone with these application roles may ever call this function of this template.
+pub type Permits = fn(template: &str, function: &str, roles: &BTreeSet<String>) -> bool;
+
+/// Attempts after which the time between two no longer doubles.
+const DOUBLINGS: u32 = 2;
+
+/// What a gateway wants done, in order.
+#[derive(Clone, Debug)]
+pub enum GatewayOutput {
+    /// Send this.
+    Send {
+        /// Whom.
+        to: NodeId,
+        /// What.
+        packet: Packet,
+    },
+    /// Call [`Gateway::timer`] with this token then.
+    Arm {
+        /// A stale one does no harm.
+        token: u64,
+        /// When.
+        at: Time,
+    },
+    /// Tell the readers.
+    Fact(Fact),
+}
+
+/// What a gateway counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct GatewayCounters {
+    /// Submissions that it carried already.
+    pub merged: u64,
+    /// Pages that were not signed by the validator that they name.
+    pub bad_pages: u64,
+    /// Receipts that contradicted those that made a transaction final, at that time.
+    pub mismatching_receipts: u64,
+}
+
+/// A member's gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    registry: Arc<Registry>,
+    committee: Arc<Committee>,
+    permits: Permits,
+    /// Whom to ask: its own member's validator first.
+    validators: Vec<NodeId>,
+    /// Equal answers that make one.
+    needed: usize,
+    retry_after: Duration,
+    online: bool,
+    pending: BTreeMap<TxId, Pending>,
+    /// Those that wait for the link, in order.
+    buffered: VecDeque<TxId>,
+    /// When those that were sent are due again.
+    deadlines: BTreeSet<(Time, TxId)>,
+    /// Time and token of the timer that counts.
+    armed: Option<Time>,
+    token: u64,
+    /// The highest number that each party has used here.
+    numbers: BTreeMap<PartyId, u64>,
+    /// When the own validator said something last, if ever.
+    own_heard: Option<Time>,
+    own_silent: bool,
+    /// The other validator that answered last.
+    fallback: Option<NodeId>,
+    counters: GatewayCounters,
+}
+
+impl Gateway {
+    /// The gateway of a member, in front of a protocol that makes these claims.
+    pub fn new(
+        cast: &Cast,
+        member: MemberIndex,
+        plan: &Plan,
+        claims: &Claims,
+        permits: Permits,
+    ) -> Self {
+        let mut validators: Vec<NodeId> = cast.validators().collect();
+        if claims.faults == FaultModel::Trusted {
+            validators.truncate(1);
+        } else {
+            let own = cast.validator_of(member).map_or(member, NodeId::index);
+            let first = own % validators.len();
+            validators.rotate_left(first);
+        }
+        let claimed = match claims.reply {
+            ReplyRule::One | ReplyRule::Depth(_) => 1,
+            ReplyRule::WeakQuorum => cast.committee.weak_quorum(),
+        };
+        // A plan for several protocols may ask for more validators than this one has to ask.
+        let wanted = plan.gateway.reply_quorum.unwrap_or(claimed);
+        let needed = wanted.min(validators.len());
+        Self {
+            registry: Arc::clone(&cast.registry),
+            committee: Arc::clone(&cast.committee),
+            permits,
+            validators,
+            needed,
+            // A retry in no time at all would never let time pass.
+            retry_after: plan.gateway.retry_after.max(Duration::from_millis(1)),
+            online: true,
+            pending: BTreeMap::new(),
+            buffered: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            armed: None,
+            token: 0,
+            numbers: BTreeMap::new(),
+            own_heard: None,
+            own_silent: false,
+            fallback: None,
+            counters: GatewayCounters::default(),
+        }
+    }
+
+    /// Transactions without an answer.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// What it counted.
+    pub fn counters(&self) -> GatewayCounters {
+        self.counters
+    }
+
+    /// Takes a transaction from a device or a person. Tells [`Fact::Submitted`], unless it carries it
+    /// already.
+    pub fn submit(
+        &mut self,
+        now: Time,
+        submission: Submission,
+        transaction: Arc<Transaction>,
+        out: &mut Vec<GatewayOutput>,
+    ) {
+        let tx = transaction.id();
+        assert_eq!(submission.tx, tx, "a submission names its transaction");
+        if self.pending.contains_key(&tx) {
+            self.counters.merged += 1;
+            return;
+        }
+        out.push(GatewayOutput::Fact(Fact::Submitted(submission)));
+        if let Err(reason) = self.judge(&transaction) {
+            out.push(GatewayOutput::Fact(Fact::Rejected { tx, reason }));
+            return;
+        }
+        let pending = Pending::new(transaction, now, !self.online);
+        self.pending.insert(tx, pending);
+        if self.online {
+            self.attempt(now, tx, out);
+            self.arm(out);
+        } else {
+            self.buffered.push_back(tx);
+        }
+    }
+
+    /// Takes a packet from a validator.
+    pub fn packet(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        packet: &Packet,
+        out: &mut Vec<GatewayOutput>,
+    ) {
+        match packet {
+            Packet::Client(ClientPacket::Receipts(page)) => self.receipts(now, page, out),
+            Packet::Client(ClientPacket::Refused { tx, reason }) => {
+                self.refused(now, from, *tx, *reason, out);
+            }
+            Packet::Client(ClientPacket::Submit(_)) | Packet::Relay(_) | Packet::Consensus(_) => {}
+        }
+    }
+
+    /// Takes a timer that it armed.
+    pub fn timer(&mut self, now: Time, token: u64, out: &mut Vec<GatewayOutput>) {
+        if token != self.token {
+            return; // a later one replaced it
+        }
+        self.armed = None;
+        if self.online {
+            self.sweep(now, false, out);
+            self.arm(out);
+        }
+    }
+
+    /// Takes the news that its link went down or came back.
+    pub fn link(&mut self, now: Time, online: bool, out: &mut Vec<GatewayOutput>) {
+        let came_back = online && !self.online;
+        self.online = online;
+        if came_back {
+            self.sweep(now, true, out);
+            while let Some(tx) = self.buffered.pop_front() {
+                self.attempt(now, tx, out);
+            }
+            self.arm(out);
+        }
+    }
+
+    /// What a gateway can see without the ledger: roles and numbers.
+    fn judge(&mut self, transaction: &Transaction) -> Result<(), Rejection> {
+        let (template, function) = match transaction.call() {
+            Call::Create { template, .. } => (template.as_str(), CONSTRUCTOR),
+            Call::Invoke { function, .. } => (TEMPLATE, function.as_str()),
+        };
+        let party = transaction.party();
+        // Whoever is not listed has no roles; that is for a validator to say.
+        if let Some(listed) = self.registry.party(party)
+            && !(self.permits)(template, function, &listed.roles)
+        {
+            return Err(Rejection::Role);
+        }
+        let used = self.numbers.get(&party).copied().unwrap_or(0);
+        if transaction.nonce() <= used {
+            return Err(Rejection::Sequence);
+        }
+        // A forgery uses up no number, or it would lock the device out. It is passed on all the same:
+        // the gateway that carries one belongs to whoever forged it.
+        if self.registry.verify_party(transaction.signed()) {
+            self.numbers.insert(party, transaction.nonce());
+        }
+        Ok(())
+    }
+
+    /// Sends a pending transaction once more.
+    fn attempt(&mut self, now: Time, tx: TxId, out: &mut Vec<GatewayOutput>) {
+        let pending = self.pending.get_mut(&tx).expect("only what waits is sent");
+        pending.attempt += 1;
+        pending.sent = now;
+        let doublings = pending.attempt.saturating_sub(2).min(DOUBLINGS);
+        pending.due = now + self.retry_after * (1 << doublings);
+        self.deadlines.insert((pending.due, tx));
+        let own = self.validators[0];
+        let fallback = self.fallback.filter(|_| self.own_silent);
+        let targets = self.validators.iter().filter(|to| {
+            pending.attempt > 1 || **to == own || Some(**to) == fallback // R3
+        });
+        for to in targets {
+            let transaction = Arc::clone(&pending.transaction);
+            out.push(GatewayOutput::Send {
+                to: *to,
+                packet: Packet::Client(ClientPacket::Submit(transaction)),
+            });
+        }
+        out.push(GatewayOutput::Fact(Fact::Sent {
+            tx,
+            attempt: pending.attempt,
+            waited_for_link: pending.waited_for_link,
+        }));
+    }
+
+    /// Sends again what is due.
+    fn sweep(&mut self, now: Time, link_was_down: bool, out: &mut Vec<GatewayOutput>) {
+        while let Some((due, tx)) = self.deadlines.first().copied() {
+            if due > now {
+                break;
+            }
+            self.deadlines.pop_first();
+            let pending = self.pending.get_mut(&tx).expect("deadlines are of pending");
+            pending.waited_for_link |= link_was_down;
+            let heard_since = self.own_heard >= Some(pending.sent);
+            if !link_was_down && !heard_since {
+                self.own_silent = true;
+            }
+            self.attempt(now, tx, out);
+        }
+    }
+
+    fn arm(&mut self, out: &mut Vec<GatewayOutput>) {
+        let Some((at, _)) = self.deadlines.first().copied() else {
+            return;
+        };
+        if self.armed.is_none_or(|armed| at < armed) {
+            self.token += 1;
+            self.armed = Some(at);
+            let token = self.token;
+            out.push(GatewayOutput::Arm { token, at });
+        }
+    }
+
+    fn heard(&mut self, now: Time, from: NodeId) {
+        if from == self.validators[0] {
+            self.own_heard = Some(now);
+            self.own_silent = false;
+        } else if self.validators.contains(&from) {
+            self.fallback = Some(from);
+        }
+    }
+
+    fn receipts(&mut self, now: Time, page: &Signed<ReceiptPage>, out: &mut Vec<GatewayOutput>) {
+        let by = page.signer();
+        if !self.committee.contains(by) || !self.registry.verify_node(page) {
+            self.counters.bad_pages += 1;
+            return;
+        }
+        self.heard(now, by);
+        let page = page.body();
+        for (tx, outcome) in &page.entries {
+            let answer = Answer {
+                block: page.block,
+                height: page.height,
+                outcome: outcome.clone(),
+            };
+            self.answered(*tx, by, answer, out);
+        }
+    }
+
+    fn answered(&mut self, tx: TxId, by: NodeId, answer: Answer, out: &mut Vec<GatewayOutput>) {
+        let Some(pending) = self.pending.get_mut(&tx) else {
+            return;
+        };
+        let (equal, others) = pending.answer(by, &answer);
+        if equal >= self.needed {
+            self.counters.mismatching_receipts += others as u64;
+            self.forget(tx);
+            out.push(GatewayOutput::Fact(Fact::Final {
+                tx,
+                outcome: answer.outcome,
+                height: answer.height,
+            }));
+        }
+    }
+
+    fn refused(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        tx: TxId,
+        reason: TxRefusal,
+        out: &mut Vec<GatewayOutput>,
+    ) {
+        if !self.validators.contains(&from) {
+            return;
+        }
+        self.heard(now, from);
+        let Some(pending) = self.pending.get_mut(&tx) else {
+            return;
+        };
+        if reason == TxRefusal::Full {
+            return;
+        }
+        let equal = pending.refuse(from, reason);
+        let own_word = from == self.validators[0] && !pending.is_answered();
+        if own_word || equal >= self.needed {
+            self.forget(tx);
+            let reason = Rejection::Door(reason);
+            out.push(GatewayOutput::Fact(Fact::Rejected { tx, reason }));
+        }
+    }
+
+    /// It is settled. Its deadline goes with it; the timer may fire in vain once.
+    fn forget(&mut self, tx: TxId) {
+        let pending = self.pending.remove(&tx).expect("settled once");
+        self.deadlines.remove(&(pending.due, tx));
+        if pending.attempt == 0 {
+            self.buffered.retain(|other| *other != tx);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
