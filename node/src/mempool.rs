@@ -64,6 +64,8 @@ pub enum Readiness {
 
 /// Order of arrival.
 type Arrival = u64;
+/// Half of all numbers are left for what is put back in front.
+const FIRST_ARRIVAL: Arrival = 1 << 63;
 
 /// The pool.
 #[derive(Clone, Debug)]
@@ -71,10 +73,12 @@ pub struct Mempool {
     capacity: usize,
     transaction_bytes_max: usize,
     next_arrival: Arrival,
+    /// Arrival of whatever was put back last: below all others.
+    first_arrival: Arrival,
     /// Bytes of all that wait.
     bytes: usize,
     places: BTreeMap<TxId, Place>,
-    numbers: BTreeSet<(PartyId, u64)>,
+    numbers: BTreeMap<(PartyId, u64), TxId>,
     queues: BTreeMap<PartyId, BTreeMap<Arrival, Arc<Transaction>>>,
     /// Parties by the arrival of their oldest.
     turns: BTreeSet<(Arrival, PartyId)>,
@@ -94,10 +98,11 @@ impl Mempool {
         Self {
             capacity,
             transaction_bytes_max,
-            next_arrival: 0,
+            next_arrival: FIRST_ARRIVAL,
+            first_arrival: FIRST_ARRIVAL,
             bytes: 0,
             places: BTreeMap::new(),
-            numbers: BTreeSet::new(),
+            numbers: BTreeMap::new(),
             queues: BTreeMap::new(),
             turns: BTreeSet::new(),
             ages: BTreeMap::new(),
@@ -130,6 +135,11 @@ impl Mempool {
         self.ages.get(&(place.since, place.arrival))
     }
 
+    /// The waiting transaction that has this number of this party.
+    pub fn of_number(&self, party: PartyId, nonce: u64) -> Option<&TxId> {
+        self.numbers.get(&(party, nonce))
+    }
+
     /// Since when the oldest waits.
     pub fn oldest(&self) -> Option<Mono> {
         self.ages.first_key_value().map(|((since, _), _)| *since)
@@ -137,8 +147,30 @@ impl Mempool {
 
     /// Admits a transaction. The caller has checked its signature and that it was not executed.
     pub fn insert(&mut self, tx: Arc<Transaction>, now: Mono) -> Result<(), MempoolRefusal> {
+        let arrival = self.next_arrival;
+        self.enter(tx, now, arrival)?;
+        self.next_arrival += 1;
+        Ok(())
+    }
+
+    /// Admits a transaction in front of all that wait: it had its turn, but its block was taken off
+    /// the chain. Of several, the last one is put back first.
+    pub fn put_back(&mut self, tx: Arc<Transaction>, now: Mono) -> Result<(), MempoolRefusal> {
+        let arrival = self.first_arrival - 1;
+        self.enter(tx, now, arrival)?;
+        self.first_arrival = arrival;
+        Ok(())
+    }
+
+    fn enter(
+        &mut self,
+        tx: Arc<Transaction>,
+        now: Mono,
+        arrival: Arrival,
+    ) -> Result<(), MempoolRefusal> {
         let party = tx.party();
-        if self.contains(&tx.id()) || self.numbers.contains(&(party, tx.nonce())) {
+        let number = (party, tx.nonce());
+        if self.contains(&tx.id()) || self.numbers.contains_key(&number) {
             return Err(MempoolRefusal::Duplicate);
         }
         if tx.wire_len() > self.transaction_bytes_max {
@@ -148,22 +180,36 @@ impl Mempool {
         if held >= self.capacity.saturating_sub(self.len()) {
             return Err(MempoolRefusal::Full);
         }
-        let arrival = self.next_arrival;
-        self.next_arrival += 1;
         let place = Place {
             arrival,
             since: now,
         };
         self.places.insert(tx.id(), place);
-        self.numbers.insert((party, tx.nonce()));
+        self.numbers.insert(number, tx.id());
         self.bytes += tx.wire_len();
         self.ages.insert((now, arrival), Arc::clone(&tx));
-        if held == 0 {
-            self.turns.insert((arrival, party));
+        let queue = self.queues.entry(party).or_default();
+        if let Some((oldest, _)) = queue.first_key_value() {
+            self.turns.remove(&(*oldest, party));
         }
-        self.queues.entry(party).or_default().insert(arrival, tx);
+        queue.insert(arrival, tx);
+        let (oldest, _) = queue.first_key_value().expect("just entered");
+        self.turns.insert((*oldest, party));
         self.assert_consistent();
         Ok(())
+    }
+
+    /// Takes out those of a party whose number `spent` says can no longer be used, and names them.
+    pub fn remove_spent(&mut self, party: PartyId, spent: impl Fn(u64) -> bool) -> Vec<TxId> {
+        let numbers = self.numbers.range((party, 0)..=(party, u64::MAX));
+        let gone: Vec<_> = numbers
+            .filter(|((_, nonce), _)| spent(*nonce))
+            .map(|(_, tx)| *tx)
+            .collect();
+        for tx in &gone {
+            self.remove(tx);
+        }
+        gone
     }
 
     /// Takes a transaction out, because it was executed or can no longer be.

@@ -1,13 +1,17 @@
 //! What the engine decided becomes chain, state and receipts.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    cell::LazyCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::Validator;
 use crate::{
     block::{Block, Finality},
     engine::{Engine, Input, ReplyRule},
-    ledger::Entry,
-    node::{Actions, ClientPacket, Note, Packet, ReceiptPage},
+    ledger::{Entry, replay::ReplayWindow},
+    node::{Actions, ClientPacket, Note, Packet, ReceiptPage, TxRefusal},
     transaction::Transaction,
     types::{BlockId, Height, LocalTime, NodeId, TxId},
 };
@@ -16,7 +20,7 @@ use crate::{
 const BRANCHES_KEPT: u64 = 4096;
 
 impl<E: Engine> Validator<E> {
-    /// The chain grows by a block that will never be withdrawn.
+    /// A block will never be withdrawn: the chain grows by it, unless it has been head before.
     pub(super) fn finalise(
         &mut self,
         now: LocalTime,
@@ -25,7 +29,13 @@ impl<E: Engine> Validator<E> {
         actions: &mut Actions,
     ) {
         let height = block.header().height;
-        self.append(now, block, Some(proof), actions);
+        if self.ledger.contains_block(&block.id()).is_some() {
+            let entry = self.ledger.finalise(height, proof);
+            let (block, results) = (entry.block.id(), entry.results);
+            self.step(now, Input::Executed { block, results }, actions);
+        } else {
+            self.append(now, block, Some(proof), actions);
+        }
         // Nothing at or below a final height can be built on or proposed any more.
         self.tree.retain(|_, block| block.header().height > height);
         self.rely_up_to(height, actions);
@@ -47,7 +57,7 @@ impl<E: Engine> Validator<E> {
         while self.ledger.height() > root {
             let entry = self.ledger.roll_back();
             self.tree.insert(entry.block.id(), Arc::clone(&entry.block));
-            orphans.extend(entry.block.transactions().iter().cloned());
+            orphans.extend(entry.block.transactions().iter().rev().cloned());
             actions.note(Note::Retracted {
                 block: Arc::clone(&entry.block),
             });
@@ -57,9 +67,10 @@ impl<E: Engine> Validator<E> {
             self.append(now, block, None, actions);
         }
         self.wait_again(now, orphans);
-        let oldest_kept = self.ledger.height().0.saturating_sub(BRANCHES_KEPT);
+        let oldest_kept = Height(self.ledger.height().0.saturating_sub(BRANCHES_KEPT));
         self.tree
-            .retain(|_, block| block.header().height.0 > oldest_kept);
+            .retain(|_, block| block.header().height > oldest_kept);
+        self.ledger.forget_snapshots_below(oldest_kept);
         if let ReplyRule::Depth(depth) = self.engine.reply_rule() {
             self.rely_up_to(
                 Height(self.ledger.height().0.saturating_sub(depth)),
@@ -68,12 +79,15 @@ impl<E: Engine> Validator<E> {
         }
     }
 
-    /// Transactions of a branch that lost wait again, unless the winner has them too.
+    /// Transactions of a branch that lost, newest first, wait again in front of the others, unless the
+    /// winner has used their numbers.
     fn wait_again(&mut self, now: LocalTime, orphans: Vec<Arc<Transaction>>) {
         for transaction in orphans {
-            if self.ledger.receipt(&transaction.id()).is_none() {
+            let (party, nonce) = (transaction.party(), transaction.nonce());
+            if !self.ledger.executed(party, nonce) {
                 // A full mempool loses it here; its gateway still has it and submits it again.
-                let _ = self.mempool.insert(transaction, now.mono);
+                let _ = self.mempool.put_back(transaction, now.mono);
+                self.look_again = true;
             }
         }
     }
@@ -90,12 +104,30 @@ impl<E: Engine> Validator<E> {
         for transaction in entry.block.transactions() {
             self.mempool.remove(&transaction.id());
         }
+        self.drop_spent(&entry, actions);
         actions.work.executed += entry.block.transactions().len() as u32;
         self.tree.remove(&id);
         self.look_again = true;
         let results = entry.results;
         actions.note(Note::Appended(entry));
         self.step(now, Input::Executed { block: id, results }, actions);
+    }
+
+    /// What waits with a number that this block has used up would wait for ever, and spoil every block
+    /// that it was put into: a party may have signed two orders of one number.
+    fn drop_spent(&mut self, entry: &Entry, actions: &mut Actions) {
+        let transactions = entry.block.transactions().iter();
+        let parties: BTreeSet<_> = transactions
+            .map(|transaction| transaction.party())
+            .collect();
+        for party in parties {
+            let window = LazyCell::new(|| ReplayWindow::load(self.ledger.state(), party));
+            let spent = |nonce| window.check(nonce).is_err();
+            for tx in self.mempool.remove_spent(party, spent) {
+                let reason = TxRefusal::StaleNonce;
+                actions.note(Note::TxRefused { tx, reason });
+            }
+        }
     }
 
     /// Everything up to this height may be relied on: its submitters are answered.

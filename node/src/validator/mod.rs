@@ -12,6 +12,8 @@ mod admission;
 mod chain;
 mod proposal;
 
+pub use self::proposal::EXTRA_BYTES;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,

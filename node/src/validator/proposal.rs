@@ -1,17 +1,25 @@
 //! Making a block for the engine, and judging those of others.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{PROPOSAL_TIMER, Validator};
 use crate::{
     block::{Block, Header},
     engine::{BlockFault, Engine, Input, Want},
-    ledger::replay::ReplayWindow,
+    ledger::{replay::ReplayWindow, state::State},
     membership::Permission,
     mempool::Readiness,
     node::{Action, Actions},
-    types::{BlockId, Digest, Height, LocalTime, Mono, TxId, Wall},
+    transaction::Transaction,
+    types::{BlockId, Digest, Height, LocalTime, Mono, PartyId, TxId, Wall},
 };
+
+/// Most bytes that a protocol may add to a header; what it adds is a number or a few.
+pub const EXTRA_BYTES: usize = 1024;
 
 /// What lies between a block and the chain.
 struct Branch {
@@ -28,15 +36,18 @@ impl<E: Engine> Validator<E> {
             return;
         }
         let Some(want) = &self.want else { return };
+        // A quorum may have certified a parent that this host refused (its clock is behind, say). It is
+        // known once it is final, and then we look again.
         let Some(branch) = self.branch(want.parent) else {
-            // The engine may only build on what was judged: its own mistake, not a peer's.
-            unreachable!("wanted a block on a parent that was never judged");
+            return;
         };
-        let taken = taken(&branch);
+        let taken = self.taken(&branch);
         match self.due(now, want, &taken) {
             Due::Now => {
+                let Some(block) = self.build(now, want, &branch, &taken, actions) else {
+                    return;
+                };
                 let want = self.want.take().expect("just seen");
-                let block = self.build(now, &want, &taken, actions);
                 self.tree.insert(block.id(), Arc::clone(&block));
                 self.step(
                     now,
@@ -80,23 +91,30 @@ impl<E: Engine> Validator<E> {
         }
     }
 
+    /// The wanted block, or nothing if all that could go into it hangs on blocks under way.
     fn build(
         &self,
         now: LocalTime,
         want: &Want,
+        branch: &Branch,
         taken: &BTreeSet<TxId>,
         actions: &mut Actions,
-    ) -> Arc<Block> {
-        let parent = self.known(&want.parent).expect("the branch was walked");
-        let transactions = self
+    ) -> Option<Arc<Block>> {
+        let parent = self.known(&want.parent)?;
+        let mut numbers = Numbers::after(branch, self.ledger.state_at(branch.root)?);
+        let mut transactions = self
             .mempool
             .cut(self.config.batch, &|tx| taken.contains(tx));
+        transactions.retain(|transaction| numbers.take(transaction));
+        if transactions.is_empty() && !want.empty_ok {
+            return None;
+        }
         let block = Block::new(
             Header {
                 height: parent.header().height.next(),
                 parent: want.parent,
                 transactions_root: Digest::ZERO,
-                results: self.ledger.head().results,
+                results: self.ledger.results(branch.root)?,
                 timestamp: now
                     .wall
                     .max(want.not_before)
@@ -107,7 +125,15 @@ impl<E: Engine> Validator<E> {
             transactions,
         );
         actions.work.hashed_bytes += block.wire_len() as u64;
-        block
+        Some(block)
+    }
+
+    /// What waits here and may not follow the branch, because one of its blocks used the number.
+    fn taken(&self, branch: &Branch) -> BTreeSet<TxId> {
+        let waiting = |tx: &Arc<Transaction>| self.mempool.of_number(tx.party(), tx.nonce());
+        let blocks = branch.blocks.iter();
+        let transactions = blocks.flat_map(|block| block.transactions());
+        transactions.filter_map(waiting).copied().collect()
     }
 
     /// Whether a block may follow its parent.
@@ -134,7 +160,8 @@ impl<E: Engine> Validator<E> {
         if header.timestamp <= parent.header().timestamp || header.timestamp.0 > latest {
             return Err(BlockFault::Timestamp);
         }
-        if !self.config.batch.admits(block.transactions()) {
+        let fits = self.config.batch.admits(block.transactions());
+        if !fits || header.extra.len() > EXTRA_BYTES {
             return Err(BlockFault::TooLarge);
         }
         actions.work.hashed_bytes += block.wire_len() as u64;
@@ -162,32 +189,23 @@ impl<E: Engine> Validator<E> {
     /// Every transaction is signed by a party that may write, and none was ordered before on this
     /// branch.
     fn judge_transactions(&self, block: &Block, branch: &Branch) -> Result<(), BlockFault> {
-        let mut taken = taken(branch);
-        let state = self
-            .ledger
-            .state_at(branch.root)
-            .unwrap_or_else(|| self.ledger.state());
-        let mut numbers = BTreeSet::new();
-        for earlier in branch.blocks.iter().flat_map(|block| block.transactions()) {
-            numbers.insert((earlier.party(), earlier.nonce()));
-        }
+        // What turned off from the chain so long ago can no longer be judged.
+        let state = self.ledger.state_at(branch.root);
+        let mut numbers = Numbers::after(branch, state.ok_or(BlockFault::UnknownParent)?);
         for transaction in block.transactions() {
             let registry = &self.me.registry;
             let party = registry
                 .party(transaction.party())
                 .ok_or(BlockFault::Unauthorised)?;
-            // What waits in the mempool was checked at the door.
-            let checked = self.mempool.contains(&transaction.id());
+            // What waits in the mempool was checked at the door; but an id does not cover the
+            // signature, so only the very same object has been.
+            let waiting = self.mempool.get(&transaction.id());
+            let checked = waiting.is_some_and(|waiting| Arc::ptr_eq(waiting, transaction));
             let may_write = party.permission == Permission::Write;
             if !may_write || !(checked || registry.verify_party(transaction.signed())) {
                 return Err(BlockFault::Unauthorised);
             }
-            let fresh = taken.insert(transaction.id())
-                && numbers.insert((party.id, transaction.nonce()))
-                && ReplayWindow::load(state, party.id)
-                    .check(transaction.nonce())
-                    .is_ok();
-            if !fresh {
+            if !numbers.take(transaction) {
                 return Err(BlockFault::Duplicate);
             }
         }
@@ -216,14 +234,45 @@ impl<E: Engine> Validator<E> {
     }
 }
 
-/// Transactions of the blocks between a parent and the chain.
-fn taken(branch: &Branch) -> BTreeSet<TxId> {
-    branch
-        .blocks
-        .iter()
-        .flat_map(|block| block.transactions())
-        .map(|tx| tx.id())
-        .collect()
+/// The replay windows as they will be after a branch: the question that execution will ask, asked
+/// beforehand. Windows move, so that one order can use up the numbers of others.
+struct Numbers<'a> {
+    state: &'a State,
+    /// What the branch uses, in its order.
+    ordered: BTreeMap<PartyId, Vec<u64>>,
+    /// Of the parties that were asked about.
+    windows: BTreeMap<PartyId, ReplayWindow>,
+}
+
+impl<'a> Numbers<'a> {
+    /// After the blocks of `branch`, which begins on this state.
+    fn after(branch: &Branch, state: &'a State) -> Self {
+        let mut ordered: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let blocks = branch.blocks.iter().rev();
+        for transaction in blocks.flat_map(|block| block.transactions()) {
+            let numbers = ordered.entry(transaction.party()).or_default();
+            numbers.push(transaction.nonce());
+        }
+        Self {
+            state,
+            ordered,
+            windows: BTreeMap::new(),
+        }
+    }
+
+    /// Uses up a transaction's number. `false`: it is not there to be used.
+    fn take(&mut self, transaction: &Transaction) -> bool {
+        let party = transaction.party();
+        let window = self.windows.entry(party).or_insert_with(|| {
+            let mut window = ReplayWindow::load(self.state, party);
+            for nonce in self.ordered.get(&party).into_iter().flatten() {
+                // A block that was certified over our refusal may hold a number that is void.
+                let _ = window.insert(*nonce);
+            }
+            window
+        });
+        window.insert(transaction.nonce()).is_ok()
+    }
 }
 
 /// When a wanted block can be made.

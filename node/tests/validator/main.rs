@@ -1,0 +1,12 @@
+//! The one node, whatever engine runs inside: the door, blocks made and judged, branches, replies.
+
+mod admission;
+mod batches;
+mod branches;
+mod chain;
+mod effects;
+mod judging;
+mod packets;
+mod replies;
+mod scripted;
+mod stage;
