@@ -145,6 +145,13 @@ impl Mempool {
         self.ages.first_key_value().map(|((since, _), _)| *since)
     }
 
+    /// The one that waits longest.
+    pub fn oldest_waiting(&self) -> Option<TxId> {
+        self.ages
+            .first_key_value()
+            .map(|(_, transaction)| transaction.id())
+    }
+
     /// Admits a transaction. The caller has checked its signature and that it was not executed.
     pub fn insert(&mut self, tx: Arc<Transaction>, now: Mono) -> Result<(), MempoolRefusal> {
         let arrival = self.next_arrival;

@@ -94,8 +94,8 @@ pub struct Validator<E: Engine> {
     timers: BTreeMap<E::Timer, TimerId>,
     timer_names: BTreeMap<TimerId, E::Timer>,
     next_timer: u64,
-    /// What the engine was last told about the oldest waiting transaction.
-    told: Option<Mono>,
+    /// The oldest waiting transaction, and since when it waits, as the engine was last told.
+    told: Option<(TxId, Mono)>,
     /// Up to this height submitters have been answered.
     relied: Height,
     queue: VecDeque<Effect<E>>,
@@ -189,16 +189,32 @@ impl<E: Engine> Validator<E> {
             while let Some(effect) = self.queue.pop_front() {
                 self.carry_out(now, effect, actions);
             }
-            let oldest = self.mempool.oldest();
-            if oldest != self.told {
-                self.told = oldest;
-                self.step(now, Input::Pending(oldest), actions);
-            }
+            self.tell_oldest(now, actions);
             self.propose(now, actions);
             if self.queue.is_empty() {
                 return;
             }
         }
+    }
+
+    /// Tells the engine since when the oldest transaction waits, when that is another one than before.
+    /// Of a burst that arrived at one instant each waits a nanosecond longer, so that the engine can
+    /// tell them apart: a queue that moves is not one request that waits.
+    fn tell_oldest(&mut self, now: LocalTime, actions: &mut Actions) {
+        let oldest = self.mempool.oldest_waiting();
+        if oldest == self.told.map(|(tx, _)| tx) {
+            return;
+        }
+        let since = self.mempool.oldest();
+        self.told = oldest.zip(since).map(|(tx, since)| match self.told {
+            Some((_, before)) if before >= since => (tx, Mono(before.0 + 1)),
+            _ => (tx, since),
+        });
+        self.step(
+            now,
+            Input::Pending(self.told.map(|(_, since)| since)),
+            actions,
+        );
     }
 
     fn carry_out(&mut self, now: LocalTime, effect: Effect<E>, actions: &mut Actions) {

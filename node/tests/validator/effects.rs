@@ -10,7 +10,7 @@ use consortium_node::{
 
 use crate::{
     chain::Chain,
-    scripted::{Cue, Heard, Scripted, finality, scripted},
+    scripted::{Cue, Heard, Mark, Scripted, finality, scripted},
     stage::{ALICE, BOB, NORTH, order},
 };
 
@@ -21,7 +21,7 @@ fn effects_are_carried_out_in_their_order() {
     let block = Chain::new().grow(0, &[&tx]);
     stage.cue(vec![
         Effect::Tell(Tale::Void(Seq(1))),
-        Effect::Persist(7),
+        Effect::Persist(Mark(7)),
         Effect::Send {
             to: NodeId(1),
             message: Arc::new(Cue),
@@ -38,7 +38,7 @@ fn effects_are_carried_out_in_their_order() {
     );
     assert_eq!(said.sent_to("CUE"), [1, 0, 1, 2], "everyone but itself");
     let record = said.0.iter().find_map(|action| match action {
-        Action::Persist { record } => Some(record.clone()),
+        Action::Persist(record) => Some(record.encode()),
         _ => None,
     });
     assert_eq!(record, Some(vec![7]));

@@ -8,7 +8,7 @@ use consortium_node::{
     block::{Block, Finality, Results},
     crypto::Keypair,
     engine::{
-        BlockFault, Effect, Engine, FaultModel, Forks, Input, Kind, Message, Outbox, Relay,
+        BlockFault, Effect, Engine, FaultModel, Forks, Input, Kind, Message, Outbox, Record, Relay,
         ReplyRule, Slot, Status, Ticket, Want,
     },
     node::Event,
@@ -16,6 +16,16 @@ use consortium_node::{
 };
 
 use crate::stage::{Stage, config};
+
+/// The only record: a number.
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Mark(pub(crate) u8);
+
+impl Record for Mark {
+    fn wire_len(&self) -> usize {
+        1
+    }
+}
 
 /// The only message: go on.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -99,7 +109,7 @@ impl Default for Scripted {
 impl Engine for Scripted {
     type Message = Cue;
     type Timer = u8;
-    type Record = u8;
+    type Record = Mark;
 
     const NAME: &'static str = "scripted";
     const FAULTS: FaultModel = FaultModel::Crash;

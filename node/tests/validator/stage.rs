@@ -370,7 +370,7 @@ impl Said {
             .iter()
             .filter_map(|action| match action {
                 Action::Arm { .. } => None,
-                Action::Persist { .. } => Some("persist"),
+                Action::Persist(_) => Some("persist"),
                 Action::Send { packet, .. } => Some(packet.label().0.name),
                 Action::Note(Note::Appended(_)) => Some("appended"),
                 Action::Note(Note::Relied { .. }) => Some("relied"),
