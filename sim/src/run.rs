@@ -95,7 +95,7 @@ fn measure(
     let storage: Vec<_> = ending
         .ledgers
         .iter()
-        .map(|ledger| ledger.storage_bytes())
+        .map(consortium_node::ledger::Ledger::storage_bytes)
         .collect();
     metrics.finish(Evidence {
         ending,

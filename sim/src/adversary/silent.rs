@@ -51,5 +51,12 @@ impl Node for Silent {
 }
 
 fn is_proposal(action: &Action) -> bool {
-    matches!(action, Action::Send { packet: Packet::Consensus(packet), .. } if packet.label().0.proposal)
+    let Action::Send {
+        packet: Packet::Consensus(packet),
+        ..
+    } = action
+    else {
+        return false;
+    };
+    packet.label().0.proposal
 }

@@ -301,15 +301,11 @@ impl Summary {
 
     /// The line that makes the same run again.
     pub fn reproduce(&self) -> String {
-        let sets: String = self
-            .overrides
-            .iter()
-            .map(|set| format!(" --set '{set}'"))
-            .collect();
-        format!(
-            "cargo run -- scenario {} --seed {}{sets}",
-            self.path, self.seed
-        )
+        let mut line = format!("cargo run -- scenario {} --seed {}", self.path, self.seed);
+        for set in &self.overrides {
+            line.extend([" --set '", set, "'"]);
+        }
+        line
     }
 
     /// The main figures by name, for aggregates, comparisons and gates.

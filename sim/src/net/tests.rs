@@ -1,3 +1,5 @@
+//! Times of arrival, to the nanosecond, and the weather.
+
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);

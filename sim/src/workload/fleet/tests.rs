@@ -1,3 +1,5 @@
+//! Journeys, readings, and what cheats make of them.
+
 use std::collections::BTreeSet;
 
 use consortium_node::types::PartyId;

@@ -1,3 +1,5 @@
+//! What a gateway does, a sentence a test.
+
 use consortium_node::{
     transaction::{ContractId, Outcome, Value},
     types::{Digest, Height},
