@@ -124,7 +124,7 @@ fn a_replayed_reading_is_executed_once() {
 }
 
 #[test]
-fn a_rewritten_copy_is_found_by_the_audit_under_pbft_and_not_under_a_trusted_database() {
+fn a_rewritten_copy_is_found_by_the_audit_and_changes_nothing_else() {
     let cheat = "{kind='rewrites-copy', member='Store', at='59m', from_temperature_c=11, \
                  to_temperature_c=9}";
     let played = hour_with(cheat);
