@@ -279,9 +279,10 @@ fn garbage_is_refused_within_a_second_with_a_diagnostic_and_exit_code_two() {
         assert!(milk.contains(from), "milk.toml does not say {from:?}");
         milk.replacen(from, to, 1).into_bytes()
     };
-    let keys: String = (0..40_000)
+    let keys = (0..40_000)
         .map(|k| format!("a_key_with_number_{k:05} = 1\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     assert!(keys.len() > 1_000_000);
     let binary: Vec<u8> = (0..=255).cycle().take(5000).collect();
     let cases: [(&str, Vec<u8>, &str); 9] = [

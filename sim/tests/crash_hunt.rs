@@ -80,6 +80,7 @@ fn complaint(played: &Played) -> Option<String> {
 }
 
 /// Plays each of `instants` (ms) on a few threads; panics with everything that was found.
+#[expect(clippy::print_stderr, reason = "a hunt says how much it hunted")]
 fn hunt(scenario: &str, sets: &[&str], instants: &[u64]) {
     let next = AtomicU64::new(0);
     let worker = || {
@@ -90,9 +91,10 @@ fn hunt(scenario: &str, sets: &[&str], instants: &[u64]) {
             sets.push(&kill);
             let played = play(scenario, &sets);
             if let Some(complaint) = complaint(&played) {
-                let sets: String = sets.iter().map(|set| format!(" --set \"{set}\"")).collect();
+                let sets: Vec<_> = sets.iter().map(|set| format!("--set \"{set}\"")).collect();
+                let sets = sets.join(" ");
                 complaints.push(format!(
-                    "{complaint}\nreproduce: cargo run -- scenario {scenario}{sets}"
+                    "{complaint}\nreproduce: cargo run -- scenario {scenario} {sets}"
                 ));
             }
         }
