@@ -1,7 +1,7 @@
 //! First contact with reality: BFT-SMaRt on four AWS regions, measured and predicted side by side.
 //! `results/validation.md` says what is modelled and what is not.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use consortium_node::types::NodeId;
 use serde::Deserialize;
@@ -38,10 +38,14 @@ fn published() -> Published {
 
 /// One client beside the replica of `region`, in a closed loop, for ten minutes: some 1,400 operations.
 fn one_client_in(region: &str) -> Stopwatch {
-    let members: String = REGIONS
-        .iter()
-        .map(|region| format!("[[member]]\nname = \"{region}\"\nregion = \"{region}\"\n"))
-        .collect();
+    let mut members = String::new();
+    for region in REGIONS {
+        writeln!(
+            members,
+            "[[member]]\nname = \"{region}\"\nregion = \"{region}\""
+        )
+        .expect("memory");
+    }
     let scenario = format!(
         "# One client of BFT-SMaRt on AWS\nduration = \"10m\"\n\
          [consensus]\nbatch = {{ max_transactions = 100, max_age = \"0s\" }}\npbft = {{ pipeline = 1 }}\n\
@@ -103,7 +107,7 @@ fn bft_smart_on_four_aws_regions_takes_as_long_as_was_measured() {
             }
             None => format!("        - {predicted:>8.1} ms        -"),
         };
-        table += &format!("{what:<10} {region:<16} {line}\n");
+        writeln!(table, "{what:<10} {region:<16} {line}").expect("memory");
     }
     print(&table);
     assert_eq!(errors.len(), rows.len(), "every row has its prediction");
