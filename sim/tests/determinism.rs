@@ -7,12 +7,27 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
+use consortium_node::{
+    block::Block,
+    central::Central,
+    codec::CodecError,
+    contracts::ContractExecutor,
+    ledger::{Ledger, State},
+    mempool::BatchLimits,
+    node::{Action, Actions, Claims, Event, Node, NodeStatus, Packet},
+    types::{LocalTime, NodeId},
+    validator::{self, Identity, Validator},
+};
 use consortium_sim::{
+    cast::Cast,
+    fact::{Fact, Reader},
     run::{self, Played},
     scenario::plan::Plan,
     time::Time,
+    world::{World, pump},
 };
 
 mod harness;
@@ -185,4 +200,114 @@ fn the_trace_notices_the_slightest_change() {
     ] {
         assert_ne!(eventful("pbft", &[change]).trace, base.trace, "{change}");
     }
+}
+
+/// How often any [`Restless`] node of this process was called: memory that outlives a run.
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// A node that does what no node may: its timers depend on what ran in this process before.
+struct Restless(Box<dyn Node>);
+
+impl Node for Restless {
+    fn id(&self) -> NodeId {
+        self.0.id()
+    }
+
+    fn claims(&self) -> Claims {
+        self.0.claims()
+    }
+
+    fn handle(&mut self, now: LocalTime, event: Event<'_>, actions: &mut Actions) {
+        let calls = CALLS.fetch_add(1, Ordering::Relaxed);
+        self.0.handle(now, event, actions);
+        for action in &mut actions.list {
+            if let Action::Arm { after, .. } = action {
+                *after += Duration::from_nanos(calls);
+            }
+        }
+    }
+
+    fn status(&self) -> NodeStatus {
+        self.0.status()
+    }
+
+    fn ledger(&self) -> &Ledger {
+        self.0.ledger()
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Packet, CodecError> {
+        self.0.decode(bytes)
+    }
+}
+
+/// A database's validators, as they are or restless.
+fn validators(cast: &Cast, restless: bool) -> Vec<Box<dyn Node>> {
+    let validator = |id: NodeId| -> Box<dyn Node> {
+        let (key, state) = (Arc::clone(&cast.node_keys[id.index()]), State::new());
+        let genesis = Block::genesis(state.root());
+        let (committee, registry) = (Arc::clone(&cast.committee), Arc::clone(&cast.registry));
+        let executor = ContractExecutor {
+            registry: Arc::clone(&registry),
+        };
+        let engine = Central::new(Arc::clone(&committee), id, Arc::clone(&key), &genesis);
+        let me = Identity {
+            id,
+            key,
+            registry,
+            committee,
+        };
+        let config = validator::Config {
+            batch: BatchLimits {
+                count: 100,
+                bytes: 100_000,
+            },
+            batch_age: Duration::from_millis(50),
+            clock_tolerance: Duration::from_millis(500),
+            results_lag: 1,
+            mempool: 1000,
+            relay: None,
+            relay_timeout: Duration::from_secs(1),
+        };
+        let node = Validator::new(me, config, engine, state, Arc::new(executor));
+        if restless {
+            Box::new(Restless(Box::new(node)))
+        } else {
+            Box::new(node)
+        }
+    };
+    cast.validators().map(validator).collect()
+}
+
+struct Nobody;
+
+impl Reader for Nobody {
+    fn read(&mut self, _: Time, _: &Fact) {}
+}
+
+fn trace_of_database(restless: bool) -> u64 {
+    let plan = harness::plan(
+        EVENTFUL,
+        &[
+            "consensus.protocol=central",
+            "duration=\"3m\"",
+            "fault=[]",
+            "cheat=[]",
+        ],
+    );
+    let cast = Arc::new(Cast::new(&plan));
+    let played = pump::run_with(
+        &plan,
+        &cast,
+        Nobody,
+        Arc::default(),
+        move |plan, cast, readers| World::hosting(plan, cast, validators(cast, restless), readers),
+    );
+    played.expect("it ends").0.trace
+}
+
+/// The other negative control: state that leaks from one run into the next is caught by running twice.
+#[test]
+fn a_node_that_remembers_earlier_runs_is_caught() {
+    assert_eq!(trace_of_database(false), trace_of_database(false));
+    assert_ne!(trace_of_database(true), trace_of_database(true));
 }
