@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::{
-    block::Block,
     crypto::Signed,
     engine::{Effect, Outbox, Refusal, Slot, Tale},
     quorum::Certificate,
@@ -229,8 +228,7 @@ impl Pbft {
             let Some(slot) = self.log.slot_mut(seq) else {
                 continue;
             };
-            let whole = |block: &Arc<Block>| slot.judged == Some(digest) || block.is_whole();
-            if let Some(block) = body.filter(whole) {
+            if let Some(block) = body {
                 slot.keep(block);
                 continue;
             }
