@@ -70,6 +70,12 @@ impl SlotState {
         self.commits = Tally::default();
     }
 
+    /// Whether only the body of the proposal was refused. The primary signs the header alone, so it
+    /// need not have been the primary who sent that body: another one may follow.
+    pub(super) fn spoiled(&self) -> bool {
+        self.standing == Standing::Refused && self.offered.is_none()
+    }
+
     /// Keeps a block for those who may ask.
     pub(super) fn keep(&mut self, block: Arc<Block>) {
         if self.bodies.iter().any(|kept| kept.id() == block.id()) {

@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     Pbft, Timer,
-    log::{Chosen, Place, Standing},
+    log::{Chosen, Place, SlotState, Standing},
     message::{Asks, COMMIT, Decided, Fetch, Lacks, PbftMessage, PrePrepare, Report},
 };
 
@@ -189,8 +189,10 @@ impl Pbft {
     fn report(&self, asks: Asks) -> Report {
         let last = self.log.highest.0.min(self.executed.0 + ANSWER_SLOTS);
         let open = (self.executed.0 + 1..=last).map(|seq| {
-            match self.log.slot(Seq(seq)).map(|slot| slot.standing) {
+            let slot = self.log.slot(Seq(seq));
+            match slot.map(|slot| slot.standing) {
                 _ if self.log.chosen.contains_key(&Seq(seq)) => Lacks::Commits,
+                _ if slot.is_some_and(SlotState::spoiled) => Lacks::Everything,
                 Some(Standing::Prepared) => Lacks::Commits,
                 Some(Standing::Accepted) => Lacks::Prepares,
                 Some(Standing::Offered | Standing::Refused)
