@@ -1,5 +1,5 @@
-//! What the benches share: a plan for a uniform network, a toy node for the bare pump, and the
-//! hand-written event loop that everything is compared with.
+//! What the benches share: a toy node for the bare pump, and the hand-written event loop that everything is
+//! compared with.
 
 pub mod toy;
 pub mod yardstick;
