@@ -152,3 +152,18 @@ fn no_block_off_the_chain_has_a_commit_certificate_that_an_outsider_would_believ
         }
     }
 }
+
+#[test]
+fn r37_a_vote_that_others_repeat_does_not_fill_the_share_of_its_signer() {
+    let mut s = script(4, 1);
+    let chain = s.chain(2);
+    let early = s.commit(2, 1, 1, chain[0].id());
+    for _ in 0..100 {
+        assert_eq!(s.give(&early), []);
+    }
+    assert_eq!(
+        s.give(&s.commit(2, 1, 2, chain[1].id())),
+        [],
+        "its own word"
+    );
+}
