@@ -7,15 +7,14 @@ use consortium_node::{
     codec,
     engine::{Message as _, Refusal},
     ledger::proof::check_finality,
-    pbft::{Asks, COMMIT, Config, Decided, PbftMessage, Report},
+    pbft::{Asks, COMMIT, Config, PbftMessage, Report},
     quorum::Certificate,
-    transaction::Transaction,
-    types::{Digest, NodeId, PartyId, Seq, View},
+    types::{Digest, NodeId, Seq, View},
 };
 
 use crate::{
     net_with,
-    script::{Script, block_of, foreign_key},
+    script::Script,
     support::Sent,
     view_changes::{given, script, view},
 };
@@ -167,33 +166,4 @@ fn r37_a_vote_that_others_repeat_does_not_fill_the_share_of_its_signer() {
         [],
         "its own word"
     );
-}
-
-#[test]
-fn a_decided_block_comes_with_the_signatures_of_its_parties() {
-    // A transaction's id does not cover its signature: a liar that answers a STATUS may put others in.
-    let mut s = script(4, 1);
-    let transaction = s.net.transaction();
-    let block = block_of(&s.net.genesis.clone(), vec![Arc::clone(&transaction)], 1);
-    let thief = foreign_key(9);
-    let forged = Transaction::sign(
-        &thief,
-        PartyId(0),
-        transaction.nonce(),
-        transaction.call().clone(),
-    );
-    assert_eq!(forged.id(), transaction.id());
-    let stolen = block_of(&s.net.genesis.clone(), vec![forged], 1);
-    assert_eq!(stolen.id(), block.id());
-    let certificate = s.certificate(&[0, 2, 3], COMMIT, 0, 1, block.id());
-    s.give(&PbftMessage::Decided(Decided {
-        certificate,
-        block: Some(stolen),
-    }));
-    let signer = transaction.signed();
-    let chain = &s.net.replica(1).host.chain;
-    for kept in chain[1..].iter().flat_map(|block| block.transactions()) {
-        let (forged, right) = (codec::encode(kept.signed()), codec::encode(signer));
-        assert_eq!(forged, right, "no party signed what this ledger keeps");
-    }
 }

@@ -46,7 +46,10 @@ fn a_gateway_that_asks_again_has_its_order_handed_on_again_r4() {
 fn results_that_nobody_has_computed_yet_are_not_agreed_to() {
     // A lying leader that proposes several blocks ahead claims results of a height that no member
     // has executed when it is asked. The header is certified, and with it a state that never was.
-    let mut stage = scripted(&Scripted::default());
+    let mut stage = scripted(&Scripted {
+        branches: false,
+        ..Scripted::default()
+    });
     let mut chain = Chain::new();
     let first = chain.grow(0, &[&order(ALICE, 0)]);
     stage.follow(&[&first]);
