@@ -43,12 +43,12 @@ criterion_group!(benches, pump);
 #[expect(clippy::print_stdout, reason = "a bench reports")]
 fn main() {
     benches();
-    println!("in turns, medians of 9: n, hand-written ns, world ns, ratio");
+    println!("in turns, processor time, medians of 5: n, hand-written ns, world ns, ratio");
     for n in SIZES {
         let rounds = rounds(n);
         let plan = plans::bare(n, rounds);
         let compared = compare(
-            9,
+            5,
             || black_box(yardstick::all_to_all(u64::from(n), rounds)).0,
             || play::toys(&plan, rounds),
         );

@@ -42,7 +42,9 @@ criterion_group!(benches, rounds);
 #[expect(clippy::print_stdout, reason = "a bench reports")]
 fn main() {
     benches();
-    println!("in turns, medians of 5: n, hand-written ns, whole stack ns, ratio, messages/s");
+    println!(
+        "in turns, processor time, medians of 5: n, hand-written ns, whole stack ns, ratio, messages/s"
+    );
     for (n, millis, eager) in RUNS {
         let plan = plans::rounds(n, Duration::from_millis(millis), eager);
         let turns = 1_000_000 / (u64::from(n) * u64::from(n - 1));

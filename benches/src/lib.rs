@@ -2,7 +2,7 @@
 //! event loop that everything is compared with, and the comparison itself.
 
 pub mod compare;
-pub mod play;
 pub mod plans;
+pub mod play;
 pub mod toy;
 pub mod yardstick;
