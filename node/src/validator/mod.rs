@@ -198,7 +198,10 @@ impl<E: Engine> Validator<E> {
             actions.note(Note::Refused(refusal));
         }
         actions.add_work(std::mem::take(&mut self.outbox.work));
-        self.queue.extend(self.outbox.effects.drain(..));
+        // Most votes have no effects.
+        if !self.outbox.effects.is_empty() {
+            self.queue.extend(self.outbox.effects.drain(..));
+        }
     }
 
     /// Carries out effects until nothing is left to do.
