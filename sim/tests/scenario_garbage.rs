@@ -175,7 +175,10 @@ proptest! {
 
     #[test]
     fn a_mutated_scenario_is_refused_or_reloads_to_the_same_plan(
-        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0..12_usize, select(WORDS)), 1..4)
+        edits in proptest::collection::vec(
+            (any::<prop::sample::Index>(), 0..12_usize, select(WORDS)),
+            1..4,
+        )
     ) {
         let mut text = MILK.to_owned();
         for (index, removed, word) in edits {

@@ -51,5 +51,11 @@ impl Node for Silent {
 }
 
 fn is_proposal(action: &Action) -> bool {
-    matches!(action, Action::Send { packet: Packet::Consensus(packet), .. } if packet.label().0.proposal)
+    match action {
+        Action::Send {
+            packet: Packet::Consensus(packet),
+            ..
+        } => packet.label().0.proposal,
+        _ => false,
+    }
 }

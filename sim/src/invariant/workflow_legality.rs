@@ -114,7 +114,10 @@ fn allows(function: &str, from: Option<u8>, to: u8, terms: &Terms, arguments: &[
 
 /// Whether a reading (humidity, temperature, …) is within the terms; bounds are inclusive.
 fn complies(terms: &Terms, arguments: &[Value]) -> bool {
-    let within = |value: &Value, (min, max): (i64, i64)| matches!(value, Value::Int(v) if (min..=max).contains(v));
+    let within = |value: &Value, (min, max): (i64, i64)| match value {
+        Value::Int(v) => (min..=max).contains(v),
+        _ => false,
+    };
     match arguments {
         [humidity, temperature, ..] => {
             within(humidity, terms.humidity) && within(temperature, terms.temperature)

@@ -45,8 +45,8 @@ pub struct Figure {
 /// Adds up the runs of several seeds of one scenario. A figure's interval is the narrowest pair of
 /// order statistics, equally far from both ends, that holds the true median with a probability of at
 /// least 95 %: the k-th smallest and the k-th largest of n hold it with 1 − 2·P(B ≤ k−1), where B is
-/// binomial with n and ½ (David and Nagaraja, Order Statistics, 3rd edition, section 7.1). With fewer than six
-/// runs that is the smallest and the largest, and the confidence is less.
+/// binomial with n and ½ (David and Nagaraja, Order Statistics, 3rd edition, section 7.1).
+/// With fewer than six runs that is the smallest and the largest, and the confidence is less.
 pub fn aggregate(runs: &[Summary]) -> Option<Aggregate> {
     let first = runs.first()?;
     let mut values: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();

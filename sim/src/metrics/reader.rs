@@ -67,9 +67,10 @@ impl Metrics {
         use crate::scenario::plan::CheatKind;
         let rewrites = |node| {
             let member = self.cast.member_of(node);
-            self.plan.cheats.iter().any(
-                |cheat| matches!(cheat.kind, CheatKind::RewritesCopy { member: m, .. } if m == member),
-            )
+            self.plan.cheats.iter().any(|cheat| match cheat.kind {
+                CheatKind::RewritesCopy { member: m, .. } => m == member,
+                _ => false,
+            })
         };
         self.cast
             .validators()

@@ -1,3 +1,5 @@
+//! Laws of the network: latencies, losses, copies, queues, cuts.
+
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);

@@ -1,3 +1,5 @@
+//! Packages on their journey, and what they sign on it.
+
 use std::collections::BTreeSet;
 
 use consortium_node::types::PartyId;

@@ -1,3 +1,5 @@
+//! Gateways: retries, receipts that agree, links that are down.
+
 use consortium_node::{
     transaction::{ContractId, Outcome, Value},
     types::{Digest, Height},
