@@ -8,7 +8,7 @@ use std::sync::Arc;
 use consortium_node::{
     ledger::{
         Ledger,
-        audit::{self, Auditor, Evidence, Page},
+        audit::{self, AuditFault, Auditor, Evidence, Page},
     },
     pbft,
     transaction::{Call, Order, Outcome, Transaction, Value},
@@ -60,8 +60,19 @@ pub fn findings(plan: &Plan, cast: &Cast, ledger: &Ledger, copy: &[Page]) -> Vec
     auditor
         .audit(copy)
         .iter()
-        .map(ToString::to_string)
+        .map(|finding| in_words(cast, finding))
         .collect()
+}
+
+fn in_words(cast: &Cast, finding: &audit::Finding) -> String {
+    match &finding.fault {
+        AuditFault::Signature { tx, party } => format!(
+            "height {}: transaction {tx} is not signed by the {}, in whose name it stands",
+            finding.height,
+            cast.party_name(*party)
+        ),
+        _ => finding.to_string(),
+    }
 }
 
 /// A member's copy in which the golden package's last executed reading of `from_dc` (tenths of a

@@ -66,7 +66,9 @@ fn play_scenario(arguments: &ScenarioArgs) -> Result<ExitCode, Failure> {
     let source = Source::read(&path).map_err(|e| Failure::bad_input(&e))?;
     let first = load(&source, arguments, None)?;
     if !arguments.quiet {
-        first.warnings.iter().for_each(|warning| complain(warning));
+        for warning in &first.warnings {
+            complain(warning);
+        }
     }
     let mut runs = Vec::new();
     for offset in 0..u64::from(arguments.seeds) {
@@ -102,12 +104,13 @@ fn play(loaded: &Loaded, arguments: &ScenarioArgs) -> Result<Played, Failure> {
     let plan = Arc::new(loaded.plan.clone());
     let progress = Progress::start(plan.duration, arguments.quiet);
     run::play(&plan, arguments.seeds as usize, progress.clock()).map_err(|breakdown| {
-        let path = plan.path.display();
-        let sets: String = arguments.set.iter().map(|set| format!(" --set '{set}'")).collect();
+        let mut line = format!("{} --seed {}", plan.path.display(), plan.seed);
+        for set in &plan.overrides {
+            line.extend([" --set '", set, "'"]);
+        }
         Failure::internal(&format!(
             "{breakdown}\nthis is a bug of ours: please report it with the line that reproduces it\n\
-             reproduce: cargo run -- scenario {path} --seed {}{sets}",
-            plan.seed
+             reproduce: cargo run -- scenario {line}"
         ))
     })
 }

@@ -95,7 +95,7 @@ fn measure(
     let storage: Vec<_> = ending
         .ledgers
         .iter()
-        .map(|ledger| ledger.storage_bytes())
+        .map(consortium_node::ledger::Ledger::storage_bytes)
         .collect();
     metrics.finish(Evidence {
         ending,
@@ -131,7 +131,7 @@ fn row(cast: &Cast, verdict: &invariant::Verdict) -> VerdictRow {
     let (status, checked, detail) = match &verdict.finding {
         Finding::Holds { checked } => (VerdictStatus::Holds, *checked, Vec::new()),
         Finding::Violated { first, count } => {
-            let detail = first.iter().map(ToString::to_string).collect();
+            let detail = first.iter().map(sentence).collect();
             (VerdictStatus::Violated, *count, detail)
         }
         Finding::NotClaimed(why) => (VerdictStatus::NotClaimed, 0, vec![why.clone()]),
@@ -158,6 +158,17 @@ fn row(cast: &Cast, verdict: &invariant::Verdict) -> VerdictRow {
             .map(|node| cast.name_of(node).to_owned())
             .collect(),
     }
+}
+
+/// When and what, without the name that stands before it.
+fn sentence(violation: &invariant::Violation) -> String {
+    let millis = violation.at.0 / 1_000_000;
+    format!(
+        "at {}.{:03} s: {}",
+        millis / 1000,
+        millis % 1000,
+        violation.what
+    )
 }
 
 /// The figures of several runs of one scenario.

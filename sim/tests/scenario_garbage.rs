@@ -177,7 +177,7 @@ proptest! {
     fn a_mutated_scenario_is_refused_or_reloads_to_the_same_plan(
         edits in proptest::collection::vec(
             (any::<prop::sample::Index>(), 0..12_usize, select(WORDS)),
-            1..4,
+            1..4
         )
     ) {
         let mut text = MILK.to_owned();

@@ -37,7 +37,7 @@ impl Pbft {
         self.deferred = None;
         self.judging = None;
         for slot in self.log.slots_mut() {
-            if slot.standing == Standing::Refused {
+            if slot.standing == Standing::Refused && !slot.spoiled() {
                 slot.standing = Standing::Offered;
             }
         }
@@ -145,9 +145,14 @@ impl Pbft {
             Err(BlockFault::UnknownParent) if self.executed < seq.prev() => {
                 self.deferred = Some(seq);
             }
-            Err(_) => {
+            Err(fault) => {
                 if let Some(slot) = here.filter(|_| offered) {
                     slot.standing = Standing::Refused;
+                    // The header does not cover what these two are about: signatures are not hashed.
+                    let of_body = [BlockFault::WrongTransactions, BlockFault::Unauthorised];
+                    if of_body.contains(&fault) {
+                        slot.offered = None;
+                    }
                 }
                 out.refuse(Refusal::BadBlock);
             }

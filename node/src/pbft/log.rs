@@ -70,6 +70,12 @@ impl SlotState {
         self.commits = Tally::default();
     }
 
+    /// Whether only the body of the proposal was refused. The primary signs the header alone, so it
+    /// need not have been the primary who sent that body: another one may follow.
+    pub(super) fn spoiled(&self) -> bool {
+        self.standing == Standing::Refused && self.offered.is_none()
+    }
+
     /// Keeps a block for those who may ask.
     pub(super) fn keep(&mut self, block: Arc<Block>) {
         if self.bodies.iter().any(|kept| kept.id() == block.id()) {
@@ -239,16 +245,15 @@ impl Log {
         });
     }
 
-    /// A block of any slot by its id.
+    /// A block of any slot by its id, with the transactions of its header: a header may have been
+    /// offered here with others, in this slot or in another one, and must not hide the block itself.
     pub(super) fn body(&self, digest: &Digest) -> Option<&Arc<Block>> {
-        self.slots
-            .iter()
-            .find_map(|slot| slot.body(digest))
-            .or_else(|| {
-                self.chosen
-                    .values()
-                    .filter_map(|chosen| chosen.block.as_ref())
-                    .find(|block| block.id() == *digest)
-            })
+        let named = |block: &&Arc<Block>| block.id() == *digest;
+        let kept = self.slots.iter().flat_map(|slot| &slot.bodies).find(named);
+        let chosen = self.chosen.values().filter_map(|c| c.block.as_ref());
+        kept.or_else(|| chosen.into_iter().find(named)).or_else(|| {
+            let offered = self.slots.iter().filter_map(|slot| slot.offered.as_ref());
+            offered.into_iter().find(|b| named(b) && b.is_whole())
+        })
     }
 }

@@ -36,8 +36,8 @@
 //! - Upon waiting too long for the oldest request (see below), do: enter view v+1 as inactive; send
 //!   VIEW-CHANGE(v+1, h, proof of h, for each slot above h the prepared proof of the highest view).
 //! - Upon VIEW-CHANGEs of f+1 distinct replicas for later views, do: join the smallest of those.
-//! - Upon holding q of them for the current view or later ones, do: start the new-view timer; upon
-//!   its expiry, go on to the next view and wait twice as long.
+//! - Upon holding q of them for the current view or later ones, do: start the new-view timer;
+//!   upon its expiry, go on to the next view and wait twice as long.
 //! - *The new primary*, upon holding q of them and the blocks that they oblige it to propose, does: send
 //!   NEW-VIEW(v+1, those VIEW-CHANGEs, one signed proposal for each slot from min-s to max-s: the digest
 //!   prepared in the highest view, otherwise the null request).

@@ -74,6 +74,11 @@ impl Pbft {
                 out.refuse(Refusal::Conflicting);
             }
             Some(_) if self.missing.contains_key(&claim.seq) => self.on_body(block, out),
+            Some(_) if slot.spoiled() => {
+                slot.offered = Some(Arc::clone(block));
+                slot.standing = Standing::Offered;
+                self.advance(out);
+            }
             Some(_) => out.refuse(Refusal::Stale),
             None => {
                 slot.claim = Some(message.claim.clone());

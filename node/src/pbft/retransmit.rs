@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     Pbft, Timer,
-    log::{Chosen, Place, Standing},
+    log::{Chosen, Place, SlotState, Standing},
     message::{Asks, COMMIT, Decided, Fetch, Lacks, PbftMessage, PrePrepare, Report},
 };
 
@@ -33,8 +33,12 @@ struct Peer {
     known: Seq,
     /// Status intervals for which it seemed behind.
     silent: u32,
-    /// When it was answered last.
-    answered: Option<Mono>,
+    /// The newest of its reports: requests to everyone, last executed slot.
+    newest: (u32, Seq),
+    /// When a report of it was answered last; when one that is older than `newest` was. The latter
+    /// may be its own (the network reorders, machines start anew) or somebody's who repeats it, and
+    /// must not use up the answers to the former.
+    answered: [Option<Mono>; 2],
 }
 
 /// Who knows what, and what was asked when.
@@ -189,8 +193,10 @@ impl Pbft {
     fn report(&self, asks: Asks) -> Report {
         let last = self.log.highest.0.min(self.executed.0 + ANSWER_SLOTS);
         let open = (self.executed.0 + 1..=last).map(|seq| {
-            match self.log.slot(Seq(seq)).map(|slot| slot.standing) {
+            let slot = self.log.slot(Seq(seq));
+            match slot.map(|slot| slot.standing) {
                 _ if self.log.chosen.contains_key(&Seq(seq)) => Lacks::Commits,
+                _ if slot.is_some_and(SlotState::spoiled) => Lacks::Everything,
                 Some(Standing::Prepared) => Lacks::Commits,
                 Some(Standing::Accepted) => Lacks::Prepares,
                 Some(Standing::Offered | Standing::Refused)
@@ -233,10 +239,14 @@ impl Pbft {
         let interval = self.config.status_interval.as_nanos() as u64;
         let peer = &mut self.peers.list[position];
         let soon = |last: Mono| self.now.since(last) < interval / ANSWERS_PER_INTERVAL;
-        if peer.answered.is_some_and(soon) {
+        let old = report.attempt < peer.newest.0 || report.executed < peer.newest.1;
+        peer.newest.0 = peer.newest.0.max(report.attempt);
+        peer.newest.1 = peer.newest.1.max(report.executed);
+        let answered = &mut peer.answered[usize::from(old)];
+        if answered.is_some_and(soon) {
             return out.refuse(Refusal::Stale);
         }
-        peer.answered = Some(self.now);
+        *answered = Some(self.now);
         self.answer(position, node, report, out);
         let ahead = report.view > self.view
             || report.executed > self.executed

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    block::Block,
     crypto::Signed,
-    engine::{Effect, Outbox, Refusal, Tale},
+    engine::{Effect, Outbox, Refusal, Slot, Tale},
     quorum::Certificate,
     types::{Digest, NodeId, Seq, View},
 };
@@ -82,8 +81,35 @@ impl Pbft {
         {
             return out.refuse(reason);
         }
+        self.tell_equivocations(change, out);
         self.changes[position] = Some(Arc::clone(change));
         self.weigh_view_changes(out);
+    }
+
+    /// A VIEW-CHANGE may show a proposal that contradicts the one that came here: two statements signed
+    /// by one primary for one view and slot.
+    fn tell_equivocations(&self, change: &Signed<ViewChange>, out: &mut Outbox<Self>) {
+        for entry in &change.body().prepared {
+            let theirs = entry.claim.body();
+            let ours = self
+                .log
+                .slot(theirs.seq)
+                .and_then(|slot| slot.claim.as_ref());
+            let contradicts = ours.is_some_and(|ours| {
+                let ours = ours.body();
+                ours.view == theirs.view && ours.digest != theirs.digest
+            });
+            if contradicts {
+                let slot = Slot {
+                    view: theirs.view,
+                    seq: theirs.seq,
+                };
+                out.tell(Tale::Equivocation {
+                    by: entry.claim.signer(),
+                    slot,
+                });
+            }
+        }
     }
 
     /// Joins (R33), starts the clock on the new primary (R32), or is the new primary (R22).
@@ -202,8 +228,7 @@ impl Pbft {
             let Some(slot) = self.log.slot_mut(seq) else {
                 continue;
             };
-            let whole = |block: &Arc<Block>| slot.judged == Some(digest) || block.is_whole();
-            if let Some(block) = body.filter(whole) {
+            if let Some(block) = body {
                 slot.keep(block);
                 continue;
             }

@@ -45,6 +45,10 @@ impl<E: Engine> Validator<E> {
                     self.hand_on(now, transaction, actions);
                 }
             }
+            // Asked again: what was handed on before may have been lost.
+            Err(MempoolRefusal::Duplicate) if gateway.is_some() && self.mempool.contains(&tx) => {
+                self.hand_on(now, transaction, actions);
+            }
             Err(MempoolRefusal::Duplicate) => {}
             Err(MempoolRefusal::Full) => refuse(transaction, gateway, TxRefusal::Full, actions),
             Err(MempoolRefusal::TooLarge) => {
@@ -68,6 +72,26 @@ impl<E: Engine> Validator<E> {
         window
             .check(transaction.nonce())
             .map_err(|_| TxRefusal::StaleNonce)
+    }
+
+    /// A transaction from a fellow validator. What is new here is passed to the leader, unless it came
+    /// from there (R4): else a liar that tells everyone but the leader would have it changed.
+    pub(super) fn admit_relayed(
+        &mut self,
+        now: LocalTime,
+        from: NodeId,
+        transaction: &Arc<Transaction>,
+        actions: &mut Actions,
+    ) {
+        let tx = transaction.id();
+        let known = self.mempool.contains(&tx);
+        self.admit(now, transaction, None, actions);
+        let new = !known && self.mempool.contains(&tx);
+        let leader = self.engine.status().leader;
+        let relay = self.config.relay.unwrap_or(self.engine.relay());
+        if new && relay == Relay::Leader && ![from, self.me.id].contains(&leader) {
+            actions.send(leader, Packet::Relay(Arc::clone(transaction)));
+        }
     }
 
     /// To the leader, or to everyone.

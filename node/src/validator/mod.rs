@@ -146,7 +146,7 @@ impl<E: Engine> Validator<E> {
                 Some(message) => self.step(now, Input::Message { from, message }, actions),
                 None => actions.note(Note::Refused(Refusal::Malformed)),
             },
-            Packet::Relay(transaction) => self.admit(now, transaction, None, actions),
+            Packet::Relay(transaction) => self.admit_relayed(now, from, transaction, actions),
             Packet::Client(ClientPacket::Submit(transaction)) => {
                 self.admit(now, transaction, Some(from), actions);
             }

@@ -9,6 +9,7 @@ mod new_views;
 mod normal_case;
 mod oracles;
 mod retransmission;
+mod review;
 mod script;
 mod view_changes;
 mod wire;

@@ -347,9 +347,9 @@ fn r35_a_replica_that_was_away_learns_the_view_with_the_new_view_message() {
     assert_eq!(view(&s), (1_002, true));
     let entered = Tale::Entered {
         view: View(1_002),
-        leader: consortium_node::types::NodeId(2),
+        leader: NodeId(2),
     };
-    assert!(s.net.told(1, |tale| *tale == entered));
+    assert!(s.net.told(1, |tale: &Tale| *tale == entered));
 }
 
 #[test]

@@ -219,14 +219,3 @@ fn a_protocol_may_want_everyone_told_at_once_and_a_scenario_may_overrule_it() {
     let said = stage.start().submit(NORTH, &order(ALICE, 0)).said();
     assert_eq!(said.sent_to("RELAY"), [0]);
 }
-
-#[test]
-fn what_came_by_relay_is_not_relayed_again() {
-    let mut stage = scripted(&Scripted::default());
-    let said = stage
-        .relay(1, &order(ALICE, 0))
-        .wait(Duration::from_secs(2))
-        .said();
-    assert_eq!(said.admitted(), 1);
-    assert!(said.sent_to("RELAY").is_empty());
-}

@@ -8,5 +8,6 @@ mod effects;
 mod judging;
 mod packets;
 mod replies;
+mod review;
 mod scripted;
 mod stage;

@@ -51,11 +51,12 @@ impl Node for Silent {
 }
 
 fn is_proposal(action: &Action) -> bool {
-    match action {
-        Action::Send {
-            packet: Packet::Consensus(packet),
-            ..
-        } => packet.label().0.proposal,
-        _ => false,
-    }
+    let Action::Send {
+        packet: Packet::Consensus(packet),
+        ..
+    } = action
+    else {
+        return false;
+    };
+    packet.label().0.proposal
 }

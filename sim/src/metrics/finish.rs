@@ -104,6 +104,7 @@ impl Metrics {
             scenario: plan.name.clone(),
             title: plan.title.clone(),
             path: plan.path.display().to_string(),
+            overrides: plan.overrides.clone(),
             seed: plan.seed,
             protocol: plan.consensus.protocol.name().to_owned(),
             parameters: parameters_in_words(plan),

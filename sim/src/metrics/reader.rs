@@ -68,7 +68,9 @@ impl Metrics {
         let rewrites = |node| {
             let member = self.cast.member_of(node);
             self.plan.cheats.iter().any(|cheat| match cheat.kind {
-                CheatKind::RewritesCopy { member: m, .. } => m == member,
+                CheatKind::RewritesCopy {
+                    member: rewriter, ..
+                } => rewriter == member,
                 _ => false,
             })
         };

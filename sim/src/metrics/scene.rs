@@ -54,6 +54,7 @@ pub(super) fn milk() -> Plan {
         name: "milk".into(),
         title: "milk".into(),
         path: PathBuf::from("scenarios/milk.toml"),
+        overrides: Vec::new(),
         seed: 7,
         duration: Duration::from_secs(100),
         warm_up: Duration::from_secs(10),
@@ -80,6 +81,7 @@ pub(super) fn milk() -> Plan {
         },
         gateway: GatewayPlan {
             retry_after: Duration::from_secs(5),
+            window: 256,
             reply_quorum: None,
         },
         members: vec![

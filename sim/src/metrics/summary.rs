@@ -25,6 +25,8 @@ pub struct Summary {
     pub path: String,
     /// Everything random followed from it.
     pub seed: u64,
+    /// What was laid over the file: the `path=value` of each `--set`.
+    pub overrides: Vec<String>,
     /// The protocol's name.
     pub protocol: String,
     /// Its parameters, in words.
@@ -299,7 +301,11 @@ impl Summary {
 
     /// The line that makes the same run again.
     pub fn reproduce(&self) -> String {
-        format!("cargo run -- scenario {} --seed {}", self.path, self.seed)
+        let mut line = format!("cargo run -- scenario {} --seed {}", self.path, self.seed);
+        for set in &self.overrides {
+            line.extend([" --set '", set, "'"]);
+        }
+        line
     }
 
     /// The main figures by name, for aggregates, comparisons and gates.

@@ -1,4 +1,4 @@
-//! Laws of the network: latencies, losses, copies, queues, cuts.
+//! Times of arrival, to the nanosecond, and the weather.
 
 use super::*;
 

@@ -32,6 +32,7 @@ fn milk() -> Summary {
         scenario: "milk".into(),
         title: "A day of milk from the farm to the store.".into(),
         path: "scenarios/milk.toml".into(),
+        overrides: Vec::new(),
         seed: 7,
         protocol: "pbft".into(),
         parameters: "K=128 L=256 pipeline 8  request timeout 2 s  view change timeout 4 s".into(),
@@ -310,7 +311,7 @@ fn a_good_run_fits_one_screen() {
 
     trace 9f3c00112233e1e1  outcome 77a0ffeeddccbbaa  exit code 0
     reproduce: cargo run -- scenario scenarios/milk.toml --seed 7
-    next:      cargo run -- compare scenarios/milk.toml
+    next:      cargo run -- scenario scenarios/milk.toml --set consensus.protocol=clique
     "#);
 }
 
@@ -402,7 +403,7 @@ fn a_violation_is_told_first_with_its_evidence() {
 
     trace 9f3c00112233e1e1  outcome 77a0ffeeddccbbaa  exit code 3
     reproduce: cargo run -- scenario scenarios/milk.toml --seed 7
-    next:      cargo run -- compare scenarios/milk.toml
+    next:      cargo run -- scenario scenarios/milk.toml --set consensus.protocol=clique
     "#);
 }
 

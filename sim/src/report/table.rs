@@ -92,6 +92,19 @@ fn violated(summary: &Summary) -> impl Iterator<Item = &VerdictRow> {
         .filter(|row| row.status == VerdictStatus::Violated)
 }
 
+/// What an architect would try next: the same day under another protocol.
+fn next(summary: &Summary) -> String {
+    let other = if summary.protocol == "pbft" {
+        "clique"
+    } else {
+        "pbft"
+    };
+    format!(
+        "cargo run -- scenario {} --set consensus.protocol={other}",
+        summary.path
+    )
+}
+
 /// `VIOLATED agreement at 23.481 s: …`, one line to paste.
 fn violation(row: &VerdictRow, summary: &Summary) -> String {
     let what = row.detail.first().map_or("", String::as_str);
@@ -460,7 +473,7 @@ fn foot(page: &mut Page, summary: &Summary) {
         summary.exit_code
     ));
     page.line(&format!("reproduce: {}", summary.reproduce()));
-    page.line(&format!("next:      cargo run -- compare {}", summary.path));
+    page.line(&format!("next:      {}", next(summary)));
 }
 
 /// The first sixteen digits of a hash.

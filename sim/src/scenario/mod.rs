@@ -90,7 +90,9 @@ pub fn load(source: &Source, overrides: &[String]) -> Result<Loaded, Problems> {
     tree::lay_under(&mut tree, &built_in(&log, "defaults.toml", DEFAULTS));
     network::lay_profile_under(&mut tree, &profiles);
 
-    let plan = read_plan(&log, &tree, &profiles, source, text);
+    let mut plan = read_plan(&log, &tree, &profiles, source, text);
+    let lies_over = |setting: &&String| !setting.trim_start().starts_with("seed=");
+    plan.overrides = overrides.iter().filter(lies_over).cloned().collect();
     if log.count() > 0 {
         return Err(log.into_problems());
     }
@@ -151,6 +153,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         },
         name,
         path: source.path.clone(),
+        overrides: Vec::new(),
         seed: root.integer("seed", 0..=i64::MAX as u64),
         duration,
         warm_up,

@@ -22,6 +22,8 @@ pub struct Plan {
     pub title: String,
     /// Where it was read from.
     pub path: PathBuf,
+    /// What was laid over the file, but for the seed: the `path=value` of each `--set`.
+    pub overrides: Vec<String>,
     /// Everything random follows from it.
     pub seed: u64,
     /// Sensors report, faults strike and cheats cheat from 0 to here.
@@ -166,6 +168,9 @@ pub enum RelayPlan {
 pub struct GatewayPlan {
     /// How long to wait for an answer before the next attempt goes to every validator (R3).
     pub retry_after: Duration,
+    /// Transactions that a gateway has sent and that are not answered, at most: the rest waits in the
+    /// gateway, so that an outage does not end in a storm of retries.
+    pub window: usize,
     /// Equal receipts from distinct members that make an answer; `None`: what the protocol says.
     pub reply_quorum: Option<usize>,
 }

@@ -26,6 +26,7 @@ pub(crate) fn plan() -> Plan {
         name: "sample".into(),
         title: "A small milk run".into(),
         path: PathBuf::new(),
+        overrides: Vec::new(),
         seed: 7,
         duration: HOUR * 5,
         warm_up: Duration::ZERO,
@@ -38,6 +39,7 @@ pub(crate) fn plan() -> Plan {
         },
         gateway: GatewayPlan {
             retry_after: Duration::from_secs(2),
+            window: 256,
             reply_quorum: None,
         },
         members,

@@ -1,6 +1,10 @@
 //! From a plan to validators: the one place that knows which protocols there are.
 
-use std::{collections::BTreeSet, rc::Rc, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    rc::Rc,
+    sync::{Arc, Mutex},
+};
 
 use consortium_node::{
     block::Block,
@@ -16,7 +20,7 @@ use consortium_node::{
     validator::{Config, Identity, Validator},
 };
 
-use super::execution::SharedExecutor;
+use super::execution::{Memory, SharedExecutor};
 use crate::{
     adversary::{Equivocator, Liar, Script, Silent},
     cast::Cast,
@@ -31,18 +35,22 @@ pub(super) fn validators(plan: &Plan, cast: &Cast) -> (Vec<Liar>, Vec<Rc<Script>
     let own = Arc::new(ContractExecutor {
         registry: Arc::clone(&cast.registry),
     });
-    let shared: Arc<dyn Executor> = Arc::new(SharedExecutor::new(Arc::clone(&own)));
+    let memory = Arc::new(Mutex::new(Memory::default()));
+    let executor = |id: NodeId| -> Arc<dyn Executor> {
+        if plan.host.shared_execution && cast.is_honest(id) {
+            Arc::new(SharedExecutor {
+                inner: Arc::clone(&own),
+                memory: Arc::clone(&memory),
+                node: u64::from(id.0),
+                nodes: plan.validators() as u64,
+            })
+        } else {
+            own.clone()
+        }
+    };
     let nodes = cast
         .validators()
-        .map(|id| {
-            let share = plan.host.shared_execution && cast.is_honest(id);
-            let executor = if share {
-                Arc::clone(&shared)
-            } else {
-                own.clone() as Arc<dyn Executor>
-            };
-            wrap(honest(plan, cast, id, executor), plan, cast, &scripts)
-        })
+        .map(|id| wrap(honest(plan, cast, id, executor(id)), plan, cast, &scripts))
         .collect();
     (nodes, scripts)
 }

@@ -16,7 +16,7 @@ use consortium_node::{
     contracts::application,
     crypto::Keypair,
     node::{Action, Claims, ClientPacket, Node, Packet, TimerId},
-    types::NodeId,
+    types::{NodeId, TxId},
 };
 
 use self::{
@@ -28,7 +28,7 @@ use crate::{
     adversary::{Liar, Script},
     cast::Cast,
     ending::{Count, Ending, Usage},
-    fact::{Fact, Reader},
+    fact::{Fact, Reader, Rejection},
     net::{Net, matrix},
     rng::{Seed, draw},
     scenario::plan::{CheatKind, FaultKind, Plan, Target},
@@ -107,6 +107,8 @@ pub struct World<'r> {
     packets: Vec<(&'static str, Count)>,
     /// Busy times at the end of the warm-up.
     warm: Vec<Usage>,
+    /// Transactions that cheats slipped past their gateways, until a validator refuses them.
+    slipped: BTreeSet<TxId>,
     commands: Vec<Command>,
     gateway_outputs: Vec<GatewayOutput>,
 }
@@ -178,6 +180,7 @@ impl<'r> World<'r> {
             trace: Trace::default(),
             packets: vec![("", Count::default()); KINDS],
             warm: Vec::new(),
+            slipped: BTreeSet::new(),
             commands: Vec::new(),
             gateway_outputs: Vec::new(),
             plan: Arc::clone(plan),
@@ -333,6 +336,7 @@ impl<'r> World<'r> {
         }
         let in_card = self.net.receive(self.now, to, bytes as usize);
         if !self.cast.is_validator(to) {
+            self.settle_cheat(&packet);
             let gateway = to.index() - self.hosts.len();
             return self.gateway(gateway, |gateway, out| {
                 gateway.packet(in_card, from, &packet, out)
@@ -608,6 +612,7 @@ impl<'r> World<'r> {
             gateway: self.cast.gateway(member),
         };
         if let Some((submission, reading)) = self.fleet.forged_reading(0, self.now, by, key) {
+            self.slipped.insert(submission.tx);
             self.tell(&Fact::Submitted(submission));
             self.slip_in(cheat, member, reading);
         }
@@ -639,6 +644,18 @@ impl<'r> World<'r> {
                 door,
                 Packet::Client(ClientPacket::Submit(transaction)),
             );
+        }
+    }
+
+    /// A gateway does not know what was slipped past it: the world tells when that is refused.
+    fn settle_cheat(&mut self, packet: &Packet) {
+        if let Packet::Client(ClientPacket::Refused { tx, reason }) = *packet
+            && self.slipped.remove(&tx)
+        {
+            self.tell(&Fact::Rejected {
+                tx,
+                reason: Rejection::Door(reason),
+            });
         }
     }
 

@@ -25,6 +25,7 @@ pub(super) fn plan(protocol: Protocol) -> Plan {
         name: "stage".to_owned(),
         title: "a stage for tests".to_owned(),
         path: "stage.toml".into(),
+        overrides: Vec::new(),
         seed: 1,
         duration: ms(60_000),
         warm_up: ms(0),
@@ -43,6 +44,7 @@ pub(super) fn plan(protocol: Protocol) -> Plan {
         },
         gateway: GatewayPlan {
             retry_after: ms(1000),
+            window: 256,
             reply_quorum: None,
         },
         members: MEMBERS.iter().map(member).collect(),

@@ -107,10 +107,11 @@ pub(crate) fn mempool(root: &Section<'_>) -> MempoolPlan {
 
 /// Reads `[gateway]`. `validators` is n.
 pub(crate) fn gateway(root: &Section<'_>, members: usize) -> GatewayPlan {
-    let section = root.section("gateway", &["retry_after", "reply_quorum"]);
+    let section = root.section("gateway", &["retry_after", "window", "reply_quorum"]);
     let from_protocol = section.says("reply_quorum", "protocol");
     GatewayPlan {
         retry_after: section.duration("retry_after", TICK),
+        window: section.count("window", 1..=1_000_000),
         reply_quorum: (!from_protocol)
             .then(|| section.count("reply_quorum", 1..=members.max(1) as u64)),
     }

@@ -1,4 +1,4 @@
-//! Packages on their journey, and what they sign on it.
+//! Journeys, readings, and what cheats make of them.
 
 use std::collections::BTreeSet;
 

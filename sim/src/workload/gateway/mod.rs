@@ -38,7 +38,7 @@ use consortium_node::{
 use crate::{
     cast::Cast,
     fact::{Fact, Rejection, Submission},
-    scenario::plan::{MemberIndex, Plan},
+    scenario::plan::{MemberIndex, Plan, Protocol},
     time::Time,
 };
 
@@ -94,9 +94,11 @@ pub struct Gateway {
     /// Equal answers that make one.
     needed: usize,
     retry_after: Duration,
+    /// Transactions sent and not answered, at most: the rest waits here.
+    window: usize,
     online: bool,
     pending: BTreeMap<TxId, Pending>,
-    /// Those that wait for the link, in order.
+    /// Those that wait for the link or for their turn, in order.
     buffered: VecDeque<TxId>,
     /// When those that were sent are due again.
     deadlines: BTreeSet<(Time, TxId)>,
@@ -144,7 +146,8 @@ impl Gateway {
             validators,
             needed,
             // A retry in no time at all would never let time pass.
-            retry_after: plan.gateway.retry_after.max(Duration::from_millis(1)),
+            retry_after: plan.gateway.retry_after.max(Duration::from_millis(1)) + patience(plan),
+            window: plan.gateway.window,
             online: true,
             pending: BTreeMap::new(),
             buffered: VecDeque::new(),
@@ -191,11 +194,20 @@ impl Gateway {
         }
         let pending = Pending::new(transaction, now, !self.online);
         self.pending.insert(tx, pending);
-        if self.online {
+        self.buffered.push_back(tx);
+        self.send_buffered(now, out);
+    }
+
+    /// Sends what waits, while the link is up and the window has room.
+    fn send_buffered(&mut self, now: Time, out: &mut Vec<GatewayOutput>) {
+        while self.online && self.pending.len() - self.buffered.len() < self.window {
+            let Some(tx) = self.buffered.pop_front() else {
+                break;
+            };
             self.attempt(now, tx, out);
+        }
+        if self.online {
             self.arm(out);
-        } else {
-            self.buffered.push_back(tx);
         }
     }
 
@@ -214,6 +226,7 @@ impl Gateway {
             }
             Packet::Client(ClientPacket::Submit(_)) | Packet::Relay(_) | Packet::Consensus(_) => {}
         }
+        self.send_buffered(now, out);
     }
 
     /// Takes a timer that it armed.
@@ -234,10 +247,7 @@ impl Gateway {
         self.online = online;
         if came_back {
             self.sweep(now, true, out);
-            while let Some(tx) = self.buffered.pop_front() {
-                self.attempt(now, tx, out);
-            }
-            self.arm(out);
+            self.send_buffered(now, out);
         }
     }
 
@@ -399,6 +409,15 @@ impl Gateway {
         if pending.attempt == 0 {
             self.buffered.retain(|other| *other != tx);
         }
+    }
+}
+
+/// How long an answer takes when all is well, beyond messages: where blocks come by the clock and must be
+/// buried, asking again earlier would only add to the load.
+fn patience(plan: &Plan) -> Duration {
+    match &plan.consensus.protocol {
+        Protocol::Clique(clique) => clique.period * (2 * (clique.confirmations as u32 + 2)),
+        Protocol::Pbft(_) | Protocol::Central => Duration::ZERO,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Gateways: retries, receipts that agree, links that are down.
+//! What a gateway does, a sentence a test.
 
 use consortium_node::{
     transaction::{ContractId, Outcome, Value},
@@ -342,8 +342,41 @@ fn the_plan_can_ask_for_more_receipts() {
 }
 
 #[test]
-fn while_offline_it_buffers_and_drains_in_order_when_the_link_is_back() {
+fn no_more_than_the_window_is_under_way_and_each_answer_lets_the_next_one_go() {
+    let mut plan = sample::plan();
+    plan.gateway.window = 2;
     let mut bench = Bench::new(&PBFT);
+    bench.gateway = Gateway::new(&bench.cast, PROCESSOR, &plan, &PBFT, permits);
+    let txs: Vec<TxId> = (1..=3)
+        .map(|nonce| bench.submitted(at(nonce), nonce))
+        .collect();
+    let attempts = |facts: Vec<Fact>| -> Vec<TxId> {
+        let sent = |fact| {
+            if let Fact::Sent { tx, .. } = fact {
+                Some(tx)
+            } else {
+                None
+            }
+        };
+        facts.into_iter().filter_map(sent).collect()
+    };
+    assert_eq!(bench.gateway.pending(), 3);
+    for by in [0, 1] {
+        bench.receipts(at(10), by, &Outcome::Ok, &txs[..1]);
+    }
+    assert_eq!(
+        attempts(bench.take().1),
+        txs[2..],
+        "the third, once the first is final"
+    );
+}
+
+#[test]
+fn while_offline_it_buffers_and_drains_in_order_when_the_link_is_back() {
+    let mut plan = sample::plan();
+    plan.gateway.window = 2400;
+    let mut bench = Bench::new(&PBFT);
+    bench.gateway = Gateway::new(&bench.cast, PROCESSOR, &plan, &PBFT, permits);
     bench.link(at(0), false);
     let txs: Vec<TxId> = (1..=2400)
         .map(|nonce| {

@@ -1,0 +1,104 @@
+//! Schedules of a reviewer: what others may do with words that are not theirs.
+
+use std::{sync::Arc, time::Duration};
+
+use consortium_node::{
+    block::Block,
+    codec,
+    engine::{Message as _, Refusal},
+    pbft::{Asks, Config, PbftMessage, Report},
+    types::{NodeId, Seq, View},
+};
+
+use crate::{
+    script::Script,
+    view_changes::{given, script, view},
+};
+
+/// The same header over another transaction: the id is the same, the body is not.
+fn hollow(s: &mut Script, block: &Arc<Block>) -> Arc<Block> {
+    let other = s.net.transaction();
+    let bytes = [codec::encode(block.header()), codec::encode(&vec![other])].concat();
+    let hollow: Block = codec::decode(&bytes).expect("well-formed");
+    assert_eq!(hollow.id(), block.id());
+    Arc::new(hollow)
+}
+
+#[test]
+fn r41_a_hollow_block_in_another_slot_does_not_keep_a_new_primary_from_its_new_view() {
+    let mut s = script(4, 3);
+    let chain = s.chain(2);
+    // A lying primary tells this replica that the second block is in slot 1, and gives it no body.
+    let lie = hollow(&mut s, &chain[1]);
+    assert_eq!(s.give(&s.pre_prepare(0, 1, &lie)), [Refusal::BadBlock]);
+    let prepared = vec![
+        s.prepared(0, 1, chain[0].id()),
+        s.prepared(0, 2, chain[1].id()),
+    ];
+    for from in [1, 2] {
+        s.give(&given(&s.view_change(from, 3, None, prepared.clone())));
+    }
+    assert_eq!(view(&s), (3, false), "its bodies are missing");
+    for block in &chain {
+        s.give(&PbftMessage::Body(Arc::clone(block)));
+    }
+    assert_eq!(view(&s), (3, true), "all that it must propose is here");
+    assert!(s.names().contains(&"NEW-VIEW"));
+}
+
+#[test]
+fn r6_a_proposal_whose_body_a_third_party_exchanged_does_not_spoil_the_true_one() {
+    // The primary's signature covers the header only; anyone may send it on with another body.
+    let mut s = script(4, 1);
+    let block = s.chain(1).remove(0);
+    let lie = hollow(&mut s, &block);
+    assert_eq!(s.give(&s.pre_prepare(0, 1, &lie)), [Refusal::BadBlock]);
+    assert_eq!(s.names(), [""; 0]);
+    s.give(&s.pre_prepare(0, 1, &block));
+    assert_eq!(s.names(), ["PREPARE"]);
+}
+
+const PATIENT: Config = Config {
+    checkpoint_interval: 2,
+    window: 8,
+    pipeline: 8,
+    request_timeout: Duration::from_secs(20),
+    request_deadline: Duration::from_mins(1),
+    view_change_timeout: Duration::from_secs(20),
+    status_interval: Duration::from_millis(1_600),
+};
+
+#[test]
+fn r34_an_old_status_that_a_liar_repeats_does_not_use_up_the_answers_to_its_sender() {
+    let mut s = Script::new(4, 1, PATIENT);
+    let chain = s.chain(3);
+    s.decide(&chain);
+    let status = |s: &Script, executed: u64, attempt: u32| {
+        let report = Report {
+            view: View(0),
+            active: true,
+            executed: Seq(executed),
+            stable: Seq(0),
+            asks: Asks::Everyone,
+            attempt,
+            open: Vec::new(),
+        };
+        PbftMessage::Status(Arc::new(s.net.keys[2].sign(NodeId(2), report)))
+    };
+    let old = status(&s, 0, 1);
+    s.net.run(Duration::from_secs(1));
+    assert_eq!(s.give(&old), []);
+    s.net.run(Duration::from_secs(1));
+    assert_eq!(s.give(&status(&s, 1, 2)), [], "it has come further");
+    for attempt in 3..10 {
+        s.net.run(Duration::from_secs(1));
+        s.give(&old);
+        s.net.run(Duration::from_millis(50));
+        s.said();
+        assert_eq!(s.give(&status(&s, 1, attempt)), [], "a true question");
+        assert!(
+            s.said().iter().any(|said| said.kind().name != "STATUS"),
+            "an answer"
+        );
+    }
+}
