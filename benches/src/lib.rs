@@ -1,5 +1,8 @@
-//! What the benches share: a plan for a uniform network, a toy node for the bare pump, and the
-//! hand-written event loop that everything is compared with.
+//! What the benches share: plans for uniform networks, a toy node for the bare pump, the hand-written
+//! event loop that everything is compared with, and the comparison itself.
 
+pub mod compare;
+pub mod plans;
+pub mod play;
 pub mod toy;
 pub mod yardstick;

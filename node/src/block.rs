@@ -1,6 +1,6 @@
 //! Blocks: what consensus decides and the ledger keeps.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
@@ -52,6 +52,8 @@ pub struct Block {
     transactions: Vec<Arc<Transaction>>,
     id: BlockId,
     wire_len: usize,
+    /// See [`Block::is_whole`]. Members that share a block in memory share the answer.
+    whole: OnceLock<bool>,
 }
 
 impl Block {
@@ -70,6 +72,7 @@ impl Block {
             transactions,
             id,
             wire_len,
+            whole: OnceLock::new(),
         }
     }
 
@@ -108,7 +111,9 @@ impl Block {
 
     /// Whether the transactions are those that the header commits to.
     pub fn is_whole(&self) -> bool {
-        self.header.transactions_root == transactions_root(&self.transactions)
+        *self
+            .whole
+            .get_or_init(|| self.header.transactions_root == transactions_root(&self.transactions))
     }
 
     /// Bytes on the wire.

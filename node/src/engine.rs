@@ -89,6 +89,8 @@ pub trait Message: Clone + Debug + BorshSerialize + BorshDeserialize + 'static {
     fn signatures(&self) -> usize;
     /// Bytes that the receiver hashes.
     fn hashed_bytes(&self) -> usize;
+    /// Shows the blocks that it carries, whose transactions the receiver checks first.
+    fn each_block(&self, _visit: &mut dyn FnMut(&Block)) {}
     /// A message of the same kind, view and slot that says something else, signed with the same
     /// sender's key, as an equivocator would send it to a part of the committee. A proposal makes a
     /// different block and notes the pair in `forks`; a vote follows the script. `None` if there is
@@ -127,6 +129,9 @@ pub enum BlockFault {
     /// The claimed results are not those of that height.
     #[error("claimed results differ from ours")]
     WrongResults,
+    /// It claims results of a height that was not executed here, so they cannot be judged yet.
+    #[error("it claims results of a height that was not executed here")]
+    Unexecuted,
     /// Not later than the parent, or too far ahead of this node's clock (R42).
     #[error("timestamp out of bounds")]
     Timestamp,
@@ -389,6 +394,11 @@ pub trait Engine: Sized {
     /// database answers, its read replicas do not.
     fn answers(&self) -> bool {
         true
+    }
+    /// Whether its chain may move to another branch ([`Effect::Head`]). The blocks of such a branch are
+    /// judged before anyone executes it; where the chain only grows, results come first.
+    fn has_branches(&self) -> bool {
+        false
     }
     /// Where transactions go.
     fn relay(&self) -> Relay;

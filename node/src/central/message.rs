@@ -5,6 +5,7 @@ use std::sync::Arc;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
+    block::Block,
     crypto::Keypair,
     engine::{Forks, Kind, Message, Slot},
     sealed::SealedBlock,
@@ -28,6 +29,14 @@ pub enum CentralMessage {
 }
 
 impl Message for CentralMessage {
+    fn each_block(&self, visit: &mut dyn FnMut(&Block)) {
+        match self {
+            Self::Block(sealed) => visit(sealed.block()),
+            Self::Blocks { list, .. } => list.iter().for_each(|sealed| visit(sealed.block())),
+            Self::Fetch(_) => {}
+        }
+    }
+
     fn kind(&self) -> Kind {
         let (name, code) = match self {
             Self::Block(_) => ("BLOCK", 0),

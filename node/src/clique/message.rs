@@ -5,6 +5,7 @@ use std::sync::Arc;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
+    block::Block,
     crypto::Keypair,
     engine::{Forks, Kind, Message, Slot},
     sealed::SealedBlock,
@@ -47,6 +48,14 @@ pub struct HeadStatus {
 }
 
 impl Message for CliqueMessage {
+    fn each_block(&self, visit: &mut dyn FnMut(&Block)) {
+        match self {
+            Self::NewBlock(sealed) => visit(sealed.block()),
+            Self::Body(branch) => branch.iter().for_each(|sealed| visit(sealed.block())),
+            Self::Fetch(_) | Self::Status(_) => {}
+        }
+    }
+
     fn kind(&self) -> Kind {
         let (name, code) = match self {
             Self::NewBlock(_) => ("NEW-BLOCK", 0),

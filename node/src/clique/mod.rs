@@ -224,6 +224,10 @@ impl Engine for Clique {
         ReplyRule::Depth(self.confirmations)
     }
 
+    fn has_branches(&self) -> bool {
+        true
+    }
+
     fn relay(&self) -> Relay {
         Relay::Everyone
     }

@@ -169,6 +169,7 @@ impl Pbft {
             slot: seq, digest, ..
         } = *certificate.vote();
         self.log.raise(seq, self.executed);
+        self.committed = self.committed.max(seq);
         self.missing.retain(|slot, _| *slot > seq);
         self.checkpoints.tallies = self.checkpoints.tallies.split_off(&seq.next());
         out.push(Effect::Persist(Record::Stable(certificate.clone())));

@@ -72,6 +72,15 @@ impl Early {
     /// Keeps a message whose signature was checked; says whether there was room.
     pub(super) fn hold(&mut self, position: usize, held: Held) -> bool {
         let share = &mut self.shares[position];
+        if let Held::Vote(_, vote) = &held
+            && share
+                .votes
+                .iter()
+                .any(|(_, kept)| kept.body() == vote.body())
+        {
+            // Anyone may repeat a signed vote: it must not fill its signer's share.
+            return true;
+        }
         match held {
             Held::Proposal(message) if share.proposals.len() < self.proposals_each => {
                 share.proposals.push(message);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::{
     block::Block,
     engine::{BlockFault, Effect, Outbox, Refusal},
-    types::{BlockId, Seq},
+    types::{BlockId, Digest, Seq},
 };
 
 use super::{
@@ -49,7 +49,7 @@ impl Pbft {
         while self.judging.is_none() && self.executing.is_none() {
             let seq = self.frontier.next();
             match self.path(seq) {
-                Path::Pass(tip) => (self.frontier, self.tip) = (seq, tip),
+                Path::Pass(tip) => self.pass(seq, tip),
                 Path::Judge(block, certified) => {
                     let block_id = block.id();
                     self.judging = Some(Judging {
@@ -68,7 +68,17 @@ impl Pbft {
                 Path::Wait => break,
             }
         }
+        self.commit_in_order(out);
         self.want(out);
+    }
+
+    /// The frontier moves past a slot, after which the chain ends at `tip`.
+    fn pass(&mut self, seq: Seq, tip: BlockId) {
+        if let Some(slot) = self.log.slot_mut(seq) {
+            let claimed = slot.claim.as_ref().map(|claim| claim.body().digest);
+            slot.void = claimed.is_some_and(|digest| digest != Digest::ZERO && digest != tip);
+        }
+        (self.frontier, self.tip) = (seq, tip);
     }
 
     fn path(&self, seq: Seq) -> Path {
@@ -142,7 +152,9 @@ impl Pbft {
                 }
             }
             // A certified ancestor that this host could not judge: ask again when it is executed.
-            Err(BlockFault::UnknownParent) if self.executed < seq.prev() => {
+            Err(BlockFault::UnknownParent | BlockFault::Unexecuted)
+                if self.executed < seq.prev() =>
+            {
                 self.deferred = Some(seq);
             }
             Err(fault) => {

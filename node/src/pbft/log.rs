@@ -46,6 +46,8 @@ pub(super) struct SlotState {
     pub(super) offered: Option<Arc<Block>>,
     /// How far it has come.
     pub(super) standing: Standing,
+    /// Whether its proposal was found to be void: its parent is not the tip of the slot before.
+    pub(super) void: bool,
     /// PREPAREs of the current view.
     pub(super) prepares: Tally,
     /// COMMITs of the current view.
@@ -66,6 +68,7 @@ impl SlotState {
         self.claim = None;
         self.offered = None;
         self.standing = Standing::Empty;
+        self.void = false;
         self.prepares = Tally::default();
         self.commits = Tally::default();
     }

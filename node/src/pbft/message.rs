@@ -333,8 +333,21 @@ impl Message for PbftMessage {
                 1 + changes + proposals.len()
             }
             Self::Body(block) => block.transactions().len(),
-            Self::Decided(message) => message.certificate.signers().len(),
+            Self::Decided(message) => {
+                let block = message.block.as_ref();
+                message.certificate.signers().len() + block.map_or(0, |b| b.transactions().len())
+            }
             Self::Stable(certificate) => certificate.signers().len(),
+        }
+    }
+
+    fn each_block(&self, visit: &mut dyn FnMut(&Block)) {
+        match self {
+            Self::PrePrepare(PrePrepare { block, .. }) | Self::Decided(Decided { block, .. }) => {
+                block.iter().for_each(|block| visit(block));
+            }
+            Self::Body(block) => visit(block),
+            _ => {}
         }
     }
 

@@ -17,7 +17,7 @@
 //!   other proposal for (v, n), do: wait until slot n−1 is accepted; check that the block follows its
 //!   tip; have the host judge it; send PREPARE(v, n, d) to all, once. The primary sends none.
 //! - Upon holding the proposal and q−1 PREPAREs of distinct backups for (v, n, d), do: keep them as
-//!   proof that d is *prepared*; send COMMIT(v, n, d) to all, once.
+//!   proof that d is *prepared*; once COMMIT was sent for slot n−1, send COMMIT(v, n, d) to all, once.
 //! - Upon holding q COMMITs of distinct replicas for (v, n, d), and the block, do: the slot is decided.
 //! - Upon decision of the slot after the last executed one, do: execute it. The q COMMITs are the proof
 //!   that an outsider gets.
@@ -223,6 +223,9 @@ pub struct Pbft {
     wanted: Option<(Ticket, BlockId)>,
     tickets: u64,
 
+    /// All slots up to here were committed in this view, or need not be.
+    committed: Seq,
+
     suspicion: Suspicion,
     /// By position in the committee: the VIEW-CHANGE for the highest view.
     changes: Vec<Option<Arc<Signed<ViewChange>>>>,
@@ -286,6 +289,7 @@ impl Pbft {
             assigned: Seq(0),
             wanted: None,
             tickets: 0,
+            committed: Seq(0),
             suspicion: Suspicion::default(),
             changes: vec![None; n],
             awaiting_new_view: false,

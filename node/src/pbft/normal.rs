@@ -245,8 +245,43 @@ impl Pbft {
         slot.proof = Some(Arc::clone(&proof));
         slot.standing = Standing::Prepared;
         out.push(Effect::Persist(Record::Prepared(proof)));
-        if self.cast(COMMIT, seq, digest, out) {
-            self.try_decide(seq, out);
+        match self.log.chosen.get(&seq).map(Chosen::digest) {
+            // It was decided before it was prepared here; others may still need this replica's word.
+            Some(decided) if seq <= self.committed => {
+                self.cast(COMMIT, seq, decided, out);
+            }
+            _ => self.commit_in_order(out),
+        }
+    }
+
+    /// §4.2: says COMMIT for prepared slots, in their order: q COMMITs for a block so imply that its
+    /// ancestors were prepared by f+1 honest replicas too, and no later view leaves them out. A slot of
+    /// a NEW-VIEW that is void is committed as the null request that it amounts to. A certificate for
+    /// a block is therefore a proof that the block is on the chain.
+    pub(super) fn commit_in_order(&mut self, out: &mut Outbox<Self>) {
+        while self.active {
+            let seq = self.committed.next();
+            let Some(slot) = self.log.slot(seq) else {
+                return;
+            };
+            let decided = self.log.chosen.get(&seq).map(Chosen::digest);
+            let prepared = slot.standing == Standing::Prepared && self.frontier >= seq;
+            let claimed = slot.claim.as_ref().map(|claim| claim.body().digest);
+            let digest = match (prepared, decided) {
+                (true, Some(decided)) => decided,
+                (true, None) if slot.void => Digest::ZERO,
+                (true, None) => claimed.expect("a prepared slot has a proposal"),
+                // Its COMMIT follows if it is prepared here later.
+                (false, Some(_)) => {
+                    self.committed = seq;
+                    continue;
+                }
+                (false, None) => return,
+            };
+            self.committed = seq;
+            if self.cast(COMMIT, seq, digest, out) {
+                self.try_decide(seq, out);
+            }
         }
     }
 
@@ -279,11 +314,15 @@ impl Pbft {
     /// Notes a decision and executes what can be executed.
     pub(super) fn choose(&mut self, seq: Seq, chosen: Chosen, out: &mut Outbox<Self>) {
         let slot = self.log.slot_mut(seq);
-        let claimed = slot.and_then(|slot| {
+        let followed = slot.and_then(|slot| {
             slot.decided = true;
-            Some(slot.claim.as_ref()?.body().digest)
+            if slot.void {
+                Some(Digest::ZERO)
+            } else {
+                Some(slot.claim.as_ref()?.body().digest)
+            }
         });
-        let surprise = seq <= self.frontier && claimed != Some(chosen.digest());
+        let surprise = seq <= self.frontier && followed != Some(chosen.digest());
         self.log.touch(seq);
         self.log.chosen.insert(seq, chosen);
         if surprise {

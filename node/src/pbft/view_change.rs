@@ -268,6 +268,7 @@ impl Pbft {
         self.judging = None;
         self.deferred = None;
         (self.frontier, self.tip) = (self.executed, self.head);
+        self.committed = self.log.low();
         self.log.forget_undecided(self.assigned);
         for known in &mut self.changes {
             known.take_if(|change| change.body().view <= *view);
@@ -307,7 +308,11 @@ impl Pbft {
         };
         let digest = claim.body().digest;
         let decided = self.log.chosen.get(&seq);
-        if decided.is_some_and(|chosen| chosen.digest() != digest) {
+        // What was decided as null may have been proposed as a block: it was void.
+        let decided = decided
+            .map(super::log::Chosen::digest)
+            .filter(|d| *d != Digest::ZERO);
+        if decided.is_some_and(|decided| decided != digest) {
             // Possible only if more than f members lie; then at least I do not sign both.
             return out.refuse(Refusal::Conflicting);
         }

@@ -24,7 +24,7 @@ use crate::{
     block::Block,
     codec::CodecError,
     crypto::Keypair,
-    engine::{Effect, Engine, Input, Outbox, Refusal, Relay, Want},
+    engine::{Effect, Engine, Input, Message as _, Outbox, Refusal, Relay, Want},
     ledger::{Executor, Ledger, state::State},
     membership::{Committee, Registry},
     mempool::{BatchLimits, Mempool},
@@ -143,6 +143,9 @@ impl<E: Engine> Validator<E> {
     fn on_packet(&mut self, now: LocalTime, from: NodeId, packet: &Packet, actions: &mut Actions) {
         match packet {
             Packet::Consensus(packet) => match packet.message::<E::Message>() {
+                Some(message) if !self.is_signed(message) => {
+                    actions.note(Note::Refused(Refusal::BadSignature));
+                }
                 Some(message) => self.step(now, Input::Message { from, message }, actions),
                 None => actions.note(Note::Refused(Refusal::Malformed)),
             },
@@ -154,6 +157,21 @@ impl<E: Engine> Validator<E> {
                 actions.note(Note::Refused(Refusal::WrongSender));
             }
         }
+    }
+
+    /// Whether the transactions of every block that a message carries are signed by their parties. Ids
+    /// do not cover signatures, so a certified block could be handed on with others; and engines do
+    /// not know the parties.
+    fn is_signed(&self, message: &E::Message) -> bool {
+        let mut all = true;
+        message.each_block(&mut |block| {
+            let registry = &self.me.registry;
+            all &= block
+                .transactions()
+                .iter()
+                .all(|tx| registry.verify_party(tx.signed()));
+        });
+        all
     }
 
     fn on_timer(&mut self, now: LocalTime, timer: TimerId, actions: &mut Actions) {
@@ -180,7 +198,10 @@ impl<E: Engine> Validator<E> {
             actions.note(Note::Refused(refusal));
         }
         actions.add_work(std::mem::take(&mut self.outbox.work));
-        self.queue.extend(self.outbox.effects.drain(..));
+        // Most votes have no effects.
+        if !self.outbox.effects.is_empty() {
+            self.queue.extend(self.outbox.effects.drain(..));
+        }
     }
 
     /// Carries out effects until nothing is left to do.

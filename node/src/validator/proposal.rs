@@ -179,6 +179,11 @@ impl<E: Engine> Validator<E> {
         if claimed.height >= height || claimed.height.0 + self.config.results_lag < height.0 {
             return Err(BlockFault::WrongResults);
         }
+        // Where the chain only grows, all of it is executed in time, and nobody need believe a proposer
+        // about what was not executed here. A branch that never becomes the chain is never executed.
+        if !self.engine.has_branches() && claimed.height > branch.root {
+            return Err(BlockFault::Unexecuted);
+        }
         let ours = (claimed.height <= branch.root).then(|| self.ledger.results(claimed.height));
         if ours.flatten().is_some_and(|ours| ours != claimed) {
             return Err(BlockFault::WrongResults);

@@ -1,17 +1,21 @@
 //! Schedules of a reviewer: what others may do with words that are not theirs.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use consortium_node::{
-    block::Block,
+    block::{Block, Finality},
     codec,
     engine::{Message as _, Refusal},
-    pbft::{Asks, Config, PbftMessage, Report},
-    types::{NodeId, Seq, View},
+    ledger::proof::check_finality,
+    pbft::{Asks, COMMIT, Config, PbftMessage, Report},
+    quorum::Certificate,
+    types::{Digest, NodeId, Seq, View},
 };
 
 use crate::{
+    net_with,
     script::Script,
+    support::Sent,
     view_changes::{given, script, view},
 };
 
@@ -101,4 +105,65 @@ fn r34_an_old_status_that_a_liar_repeats_does_not_use_up_the_answers_to_its_send
             "an answer"
         );
     }
+}
+
+#[test]
+fn no_block_off_the_chain_has_a_commit_certificate_that_an_outsider_would_believe() {
+    // Votes for slot 1 are lost in view 0: nobody lies. Slots 2 and 3 are decided all the same, on a
+    // parent that the next view leaves out.
+    let mut net = net_with(
+        4,
+        Config {
+            request_timeout: Duration::from_millis(500),
+            view_change_timeout: Duration::from_millis(500),
+            status_interval: Duration::from_millis(200),
+            ..PATIENT
+        },
+    );
+    net.tamper = Some(Box::new(|sent: &Sent<PbftMessage>| {
+        let slot = sent.message.slot();
+        let vote = matches!(
+            &*sent.message,
+            PbftMessage::Prepare(_) | PbftMessage::Commit(_)
+        );
+        let lost = vote && (slot.view.0, slot.seq.0) == (0, 1);
+        (!lost).then(|| Arc::clone(&sent.message))
+    }));
+    for _ in 0..3 {
+        net.submit();
+    }
+    net.run(Duration::from_secs(10));
+    net.check_done(&[0, 1, 2, 3]);
+    let chain = &net.replica(0).host.chain;
+    let mut commits: BTreeMap<_, BTreeMap<NodeId, _>> = BTreeMap::new();
+    for sent in &net.trace {
+        if let PbftMessage::Commit(vote) = &*sent.message {
+            let said = commits.entry(*vote.body()).or_default();
+            said.insert(sent.from, vote.clone());
+        }
+    }
+    for (vote, said) in commits {
+        let on_chain = chain.iter().any(|block| block.id() == vote.digest);
+        if said.len() >= net.committee.quorum() && vote.digest != Digest::ZERO && !on_chain {
+            let certificate = Certificate::collect(said.values()).expect("a quorum");
+            let proof = Finality::Certificate(certificate);
+            let believed = check_finality(vote.digest, &proof, &net.committee, COMMIT);
+            panic!("{vote:?} is off the chain, and an outsider says {believed:?}");
+        }
+    }
+}
+
+#[test]
+fn r37_a_vote_that_others_repeat_does_not_fill_the_share_of_its_signer() {
+    let mut s = script(4, 1);
+    let chain = s.chain(2);
+    let early = s.commit(2, 1, 1, chain[0].id());
+    for _ in 0..100 {
+        assert_eq!(s.give(&early), []);
+    }
+    assert_eq!(
+        s.give(&s.commit(2, 1, 2, chain[1].id())),
+        [],
+        "its own word"
+    );
 }

@@ -3,16 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use consortium_node::{
-    central::CentralMessage,
+    central::{ANNOUNCED, CentralMessage},
     engine::{Effect, Refusal},
     node::{ClientPacket, ConsensusPacket, Event, Node as _, Packet, TimerId, TxRefusal},
+    sealed::SealedBlock,
+    transaction::Transaction,
     types::{Digest, Height, NodeId},
 };
 use proptest::prelude::*;
 
 use crate::{
+    chain::Chain,
     scripted::{Cue, Heard, Scripted, scripted},
-    stage::{ALICE, NORTH, config, database, order, replica},
+    stage::{ALICE, BOB, NORTH, config, database, node_key, order, party_key, replica},
 };
 
 #[test]
@@ -45,6 +48,28 @@ fn a_validator_takes_no_answers_that_are_meant_for_gateways() {
         .1;
     let said = stage.packet(NodeId(0), receipts).said();
     assert_eq!(said.refusals(), [Refusal::WrongSender]);
+}
+
+#[test]
+fn a_block_with_a_transaction_that_its_party_did_not_sign_is_refused_at_the_door() {
+    // A transaction's id does not cover its signature, so a block can be handed on with another one.
+    let honest = order(ALICE, 0);
+    let forged = Transaction::sign_order(&party_key(BOB), ALICE, honest.signed().body().clone());
+    assert_eq!(forged.id(), honest.id());
+    let leader = NodeId(0);
+    for (transaction, height) in [(forged, 0), (honest, 1)] {
+        let mut stage = replica(4, 1, config());
+        let block = Chain::new().grow(0, &[&transaction]);
+        let sealed = SealedBlock::new(&node_key(leader), leader, ANNOUNCED, block);
+        let said = stage.hear(0, CentralMessage::Block(sealed)).said();
+        assert_eq!(stage.height(), height);
+        let refused = if height == 0 {
+            vec![Refusal::BadSignature]
+        } else {
+            Vec::new()
+        };
+        assert_eq!(said.refusals(), refused);
+    }
 }
 
 #[test]

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use consortium_node::{block::Block, types::Digest};
+
 use crate::{
+    chain::Chain,
     scripted::{Scripted, scripted},
-    stage::{ALICE, NORTH, order},
+    stage::{ALICE, BOB, NORTH, order},
 };
 
 #[test]
@@ -37,4 +40,27 @@ fn a_gateway_that_asks_again_has_its_order_handed_on_again_r4() {
     let said = stage.submit(NORTH, &tx).wait(Duration::from_secs(1)).said();
     assert_eq!(said.sent_to("RELAY"), [0, 0, 1, 2]);
     assert_eq!(said.admitted(), 0, "it waits already");
+}
+
+#[test]
+fn results_that_nobody_has_computed_yet_are_not_agreed_to() {
+    // A lying leader that proposes several blocks ahead claims results of a height that no member
+    // has executed when it is asked. The header is certified, and with it a state that never was.
+    let mut stage = scripted(&Scripted {
+        branches: false,
+        ..Scripted::default()
+    });
+    let mut chain = Chain::new();
+    let first = chain.grow(0, &[&order(ALICE, 0)]);
+    stage.follow(&[&first]);
+    let second = chain.grow(0, &[&order(BOB, 0)]);
+    assert_eq!(stage.verdict(&second), Ok(()), "judged, not executed");
+    let mut header = chain.header(0);
+    header.results.state_root = Digest([1; 32]);
+    let third = Block::new(header, vec![order(ALICE, 1)]);
+    assert_ne!(
+        stage.verdict(&third),
+        Ok(()),
+        "a state root out of thin air"
+    );
 }

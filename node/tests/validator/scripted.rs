@@ -84,6 +84,8 @@ pub(crate) struct Scripted {
     pub(crate) book: Rc<RefCell<Book>>,
     pub(crate) reply: ReplyRule,
     pub(crate) answers: bool,
+    /// Whether its head may move.
+    pub(crate) branches: bool,
     pub(crate) relay: Relay,
     pub(crate) leader: NodeId,
 }
@@ -100,6 +102,7 @@ impl Default for Scripted {
             book: Rc::default(),
             reply: ReplyRule::One,
             answers: true,
+            branches: true,
             relay: Relay::Leader,
             leader: NodeId(0),
         }
@@ -120,6 +123,10 @@ impl Engine for Scripted {
 
     fn answers(&self) -> bool {
         self.answers
+    }
+
+    fn has_branches(&self) -> bool {
+        self.branches
     }
 
     fn relay(&self) -> Relay {
