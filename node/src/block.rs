@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     codec,
@@ -150,12 +150,38 @@ fn transactions_root(transactions: &[Arc<Transaction>]) -> Digest {
     merkle_root(transactions.iter().map(|transaction| transaction.id()))
 }
 
-/// RFC 6962 root over a list of digests.
+/// RFC 6962 root over a list of digests (§2.1).
+///
+/// The same as [`merkle_tree`]'s, in one pass: a tree that can prove hashes the whole path again with
+/// each leaf. What is kept is the roots of the full subtrees so far, largest first; as many of them
+/// merge after a leaf as the count of leaves ends in zero bits.
 pub fn merkle_root(leaves: impl IntoIterator<Item = Digest>) -> Digest {
-    Digest((*merkle_tree(leaves).root().as_bytes()).into())
+    let mut subtrees: Vec<Digest> = Vec::new();
+    for (count, leaf) in (1_u64..).zip(leaves) {
+        let mut root = merkle_hash(&[&[0], &leaf.0]);
+        for _ in 0..count.trailing_zeros() {
+            let left = subtrees
+                .pop()
+                .expect("as many subtrees as the count has bits");
+            root = merkle_hash(&[&[1], &left.0, &root.0]);
+        }
+        subtrees.push(root);
+    }
+    let whole = subtrees.into_iter().rev();
+    whole
+        .reduce(|right, left| merkle_hash(&[&[1], &left.0, &right.0]))
+        .unwrap_or_else(|| merkle_hash(&[]))
 }
 
-/// RFC 6962 tree over a list of digests.
+fn merkle_hash(parts: &[&[u8]]) -> Digest {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    Digest(hasher.finalize().into())
+}
+
+/// RFC 6962 tree over a list of digests, for proofs.
 pub fn merkle_tree(leaves: impl IntoIterator<Item = Digest>) -> MemoryBackedTree<Sha256, [u8; 32]> {
     let mut tree = MemoryBackedTree::new();
     leaves.into_iter().for_each(|leaf| tree.push(leaf.0));
@@ -181,6 +207,35 @@ impl Finality {
             Self::Certificate(certificate) => 1 + certificate.wire_len(),
             Self::Trusted => 1,
             Self::Depth(_) => 9,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_that_of_the_tree_which_proves_for_any_number_of_leaves() {
+        let leaves: Vec<_> = (0..200_u64)
+            .map(|number| codec::digest("leaf", &number))
+            .collect();
+        for count in 0..=200 {
+            let leaves = || leaves[..count].iter().copied();
+            let tree = merkle_tree(leaves());
+            let expected = Digest((*tree.root().as_bytes()).into());
+            assert_eq!(merkle_root(leaves()), expected, "{count} leaves");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_root_does_not_depend_on_what_the_leaves_are(
+            leaves in proptest::collection::vec(proptest::array::uniform32(0_u8..), 0..=200),
+        ) {
+            let leaves = || leaves.iter().copied().map(Digest);
+            let expected = Digest((*merkle_tree(leaves()).root().as_bytes()).into());
+            proptest::prop_assert_eq!(merkle_root(leaves()), expected);
         }
     }
 }

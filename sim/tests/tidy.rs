@@ -317,7 +317,7 @@ fn prints(source: &Source) -> Vec<Offence> {
     let macros = ["print", "println", "eprint", "eprintln", "dbg"];
     let prints = |line: &str| {
         let says = |word: &&str| has_word(line, word) && line.contains(&format!("{word}!"));
-        macros.iter().any(|word| says(word)) || has_word(line, "stdout") || has_word(line, "stderr")
+        macros.iter().any(says) || has_word(line, "stdout") || has_word(line, "stderr")
     };
     let lines = (1..)
         .zip(source.code.lines())

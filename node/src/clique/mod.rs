@@ -31,8 +31,8 @@
 //! the block is k deep ([`CliqueConfig::confirmations`]), which is a policy and no proof. After one clean
 //! cut the side without ⌊n/2⌋+1 signers adds at most ⌊n/2⌋ blocks, so nothing new becomes
 //! k = ⌊n/2⌋+1 deep there. But the other side can be outweighed (2⌊n/2⌋ in turn against k+1 out of
-//! turn), slow links are not clean cuts, and one cloned key gives both sides a majority (museum M35). Hence it claims
-//! to bear crashes only.
+//! turn), slow links are not clean cuts, and one cloned key gives both sides a majority (museum
+//! M35). Hence it claims to bear crashes only.
 //!
 //! **An honest signer can seal twice at one height.** It seals X at height h; a branch that is heavier
 //! but not longer (more of its blocks in turn) takes over; that branch has not seen the signer lately, and

@@ -52,13 +52,18 @@ pub fn run<R: Reader + Send + 'static>(
 }
 
 /// Plays a plan in a world that the caller builds.
-pub fn run_with<R: Reader + Send + 'static>(
+pub fn run_with<R, B>(
     plan: &Arc<Plan>,
     cast: &Arc<Cast>,
     mut readers: R,
     reached: Arc<AtomicU64>,
-    build: impl for<'r> FnOnce(&Arc<Plan>, &Arc<Cast>, &'r mut dyn Reader) -> World<'r> + Send + 'static,
-) -> Result<(Ending, R), Breakdown> {
+    build: B,
+) -> Result<(Ending, R), Breakdown>
+where
+    R: Reader + Send + 'static,
+    B: for<'r> FnOnce(&Arc<Plan>, &Arc<Cast>, &'r mut dyn Reader) -> World<'r>,
+    B: Send + 'static,
+{
     let seed = plan.seed;
     let (plan, cast) = (Arc::clone(plan), Arc::clone(cast));
     #[expect(
