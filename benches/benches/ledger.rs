@@ -65,7 +65,11 @@ fn readings(cast: &Cast, contracts: &[ContractId], count: usize) -> Vec<Arc<Tran
             let call = Call::Invoke {
                 contract: contracts[package],
                 function: INGEST_TELEMETRY.to_owned(),
-                arguments: vec![Value::Int(600), Value::Int(80), Value::Int(nonce as i64)],
+                arguments: vec![
+                    Value::Int(600),
+                    Value::Int(80),
+                    Value::Int(nonce.cast_signed()),
+                ],
             };
             let device = cast.device(package);
             Transaction::sign(&cast.party_keys[device.index()], device, nonce, call)

@@ -26,6 +26,7 @@ fn spent_ns(start: Instant) -> u64 {
 }
 
 /// Nanoseconds of processor time that a run takes a unit; the run returns its units.
+#[expect(clippy::disallowed_methods, reason = "a bench measures the host")]
 fn lap(mut run: impl FnMut() -> u64) -> f64 {
     let start = Instant::now();
     let before = spent_ns(start);

@@ -93,9 +93,9 @@ fn one_seed_is_one_run() {
 /// does changes the trace, and a change of who decides what changes the outcome: when one was meant to,
 /// put here what this test prints, `cargo test -p consortium-sim --test determinism golden`.
 const GOLDEN: [(&str, &str, &str); 3] = [
-    ("pbft", "0bf3bd201019af7e", "c3125a02c972c871"),
-    ("clique", "37d0848297fffb0c", "35a9be32c88e9a17"),
-    ("central", "bf571dc38ee550fc", "c2ed7e543a5be77d"),
+    ("pbft", "9313fdb9b16148c4", "f0ea47ffbb4865af"),
+    ("clique", "7a14dc5663dd8056", "37944883e17df33e"),
+    ("central", "4543814ed19d0f95", "c2ed7e543a5be77d"),
 ];
 
 #[test]

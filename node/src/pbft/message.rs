@@ -344,7 +344,9 @@ impl Message for PbftMessage {
     fn each_block(&self, visit: &mut dyn FnMut(&Block)) {
         match self {
             Self::PrePrepare(PrePrepare { block, .. }) | Self::Decided(Decided { block, .. }) => {
-                block.iter().for_each(|block| visit(block));
+                if let Some(block) = block {
+                    visit(block);
+                }
             }
             Self::Body(block) => visit(block),
             _ => {}

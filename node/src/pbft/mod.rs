@@ -83,9 +83,9 @@
 //! 7. Null requests are accepted within a NEW-VIEW only.
 //! 8. Of each member only the VIEW-CHANGE for its highest view is kept. One for a later view counts
 //!    towards the start of the new-view timer, as the lost one for this view would have.
-//! 9. COMMITs go out in the order of slots, and a void slot of a NEW-VIEW is committed as a null request. With
-//!    the paper's rule alone a later slot can gather q COMMITs, lose its parent to a view change, and an
-//!    outsider who holds those COMMITs would believe a block that is on no chain.
+//! 9. COMMITs go out in the order of slots, and a void slot of a NEW-VIEW is committed as a null
+//!    request. With the paper's rule alone a later slot can gather q COMMITs, lose its parent to a
+//!    view change, and an outsider who holds those COMMITs would believe a block that is on no chain.
 //! 10. STATUS, FETCH, BODY, DECIDED and STABLE stand for the paper's unspecified retransmission.
 
 mod checkpoint;

@@ -67,7 +67,7 @@ impl Host {
             let wake = (self.waiting.len() == 1).then_some(self.free_at);
             return Taken::Waits { wake };
         }
-        self.take_up(now, input, prices)
+        self.take_up(now, &input, prices)
     }
 
     /// The serial stage is free again: takes up what waited longest. Returns when to wake it next, if
@@ -76,14 +76,14 @@ impl Host {
         let Some(input) = self.waiting.pop_front() else {
             return (None, None);
         };
-        let taken = self.take_up(now, input, prices);
+        let taken = self.take_up(now, &input, prices);
         let again = (!self.waiting.is_empty()).then_some(self.free_at);
         (Some(taken), again)
     }
 
-    fn take_up(&mut self, now: Time, input: Input, prices: &Prices) -> Taken {
+    fn take_up(&mut self, now: Time, input: &Input, prices: &Prices) -> Taken {
         let mut actions = Actions::default();
-        let event = match &input {
+        let event = match input {
             Input::Start => Event::Start,
             Input::Packet { from, packet } => Event::Packet {
                 from: *from,

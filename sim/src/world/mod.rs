@@ -307,7 +307,7 @@ impl<'r> World<'r> {
 
     // --- Packets -------------------------------------------------------------------------------
 
-    fn send(&mut self, from: NodeId, to: NodeId, packet: Packet) {
+    fn send(&mut self, from: NodeId, to: NodeId, packet: &Packet) {
         let (kind, slot) = packet.label();
         let bytes = packet.wire_len();
         self.trace.packet(self.now, (from, to), kind, slot, bytes);
@@ -339,7 +339,7 @@ impl<'r> World<'r> {
             self.settle_cheat(&packet);
             let gateway = to.index() - self.hosts.len();
             return self.gateway(gateway, |gateway, out| {
-                gateway.packet(in_card, from, &packet, out)
+                gateway.packet(in_card, from, &packet, out);
             });
         }
         let host = &mut self.hosts[to.index()];
@@ -431,8 +431,8 @@ impl<'r> World<'r> {
                     host.usage.logged_bytes += record.wire_len() as u64;
                     host.barrier = host.disk.persist(self.now);
                 }
-                Action::Send { to, packet } => self.send(node, to, packet),
-                Action::Note(note) => self.tell(&Fact::Node { node, note }),
+                Action::Send { to, packet } => self.send(node, to, &packet),
+                Action::Note(said) => self.tell(&Fact::Node { node, note: said }),
             }
         }
         if !late.is_empty() {
@@ -479,7 +479,7 @@ impl<'r> World<'r> {
         let node = self.cast.gateway(gateway);
         for output in outputs.drain(..) {
             match output {
-                GatewayOutput::Send { to, packet } => self.send(node, to, packet),
+                GatewayOutput::Send { to, packet } => self.send(node, to, &packet),
                 GatewayOutput::Arm { token, at } => {
                     self.queue.push(at, node, node, Event::GatewayTimer(token));
                 }
@@ -506,7 +506,7 @@ impl<'r> World<'r> {
             let gateway = submission.gateway.index() - self.hosts.len();
             let now = self.now;
             self.gateway(gateway, |gateway, out| {
-                gateway.submit(now, submission, transaction, out)
+                gateway.submit(now, submission, transaction, out);
             });
         }
     }
@@ -642,7 +642,7 @@ impl<'r> World<'r> {
             self.send(
                 gateway,
                 door,
-                Packet::Client(ClientPacket::Submit(transaction)),
+                &Packet::Client(ClientPacket::Submit(transaction)),
             );
         }
     }
@@ -780,7 +780,8 @@ fn median_latency(plan: &Plan, cast: &Cast, a: NodeId, b: NodeId) -> Duration {
 fn skew(plan: &Plan, node: NodeId) -> i64 {
     let bound = nanos(plan.clock_skew);
     let draw = draw(Seed(plan.seed).number("clock", 0), u64::from(node.0), 0);
-    (draw % (2 * bound + 1)) as i64 - bound as i64
+    let stray = draw % (2 * bound + 1);
+    i64::try_from(stray).expect("skews are short") - i64::try_from(bound).expect("skews are short")
 }
 
 /// What the plan's protocol claims, before anything has run.
