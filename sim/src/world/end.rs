@@ -11,7 +11,7 @@ use crate::{
 impl World<'_> {
     pub(super) fn usage(&self) -> Vec<Usage> {
         let hosts = self.hosts.iter().map(|host| Usage {
-            disk_busy_ns: host.disk.busy_ns,
+            disk_busy_ns: host.disk.busy_ns(),
             ..host.usage
         });
         let gateways = self.gateways.iter().map(|_| Usage::default());

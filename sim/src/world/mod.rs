@@ -6,6 +6,7 @@
 
 mod build;
 mod cheats;
+mod disk;
 mod edge;
 mod end;
 mod execution;
@@ -14,10 +15,16 @@ mod machine;
 mod packets;
 pub mod pump;
 pub mod queue;
+mod restart;
 mod trouble;
 mod validators;
 
-use std::{collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use consortium_node::{
     contracts::application,
@@ -26,8 +33,10 @@ use consortium_node::{
 };
 
 use self::{
+    build::Workshop,
+    disk::Disk,
     host::{Host, Input},
-    machine::{Clock, Cores, Disk, Prices},
+    machine::{Clock, Cores, Prices},
     queue::Queue,
 };
 use crate::{
@@ -71,6 +80,8 @@ enum Event {
     FaultBegins(usize),
     /// A fault heals.
     FaultEnds(usize),
+    /// A validator that this crash took down starts again.
+    Restart { fault: usize },
     /// A cheat begins.
     CheatBegins(usize),
     /// A cheat ends.
@@ -86,6 +97,8 @@ enum Event {
 pub enum Command {
     /// Take this node's process down, then tell [`World::stopped`].
     Kill(NodeId),
+    /// Start this node's process again, then tell [`World::boot`].
+    Restart(NodeId),
 }
 
 /// Number of codes that kinds of messages can have.
@@ -103,8 +116,12 @@ pub struct World<'r> {
     gateways: Vec<Gateway>,
     fleet: Fleet,
     scripts: Vec<Rc<Script>>,
-    /// For each active crash of the plan: whom it hit.
-    crashed: Vec<Option<NodeId>>,
+    /// Makes the validators that start again; none in a world around given nodes.
+    workshop: Option<Workshop>,
+    /// For each crash of the plan: whom it keeps down.
+    crashed: Vec<BTreeSet<NodeId>>,
+    /// Who is starting again, and after which fault.
+    reviving: BTreeMap<NodeId, usize>,
     active: Vec<bool>,
     draining: bool,
     last_heal: Time,
@@ -115,18 +132,23 @@ pub struct World<'r> {
     warm: Vec<Usage>,
     /// Transactions that cheats slipped past their gateways, until a validator refuses them.
     slipped: BTreeSet<TxId>,
-    commands: Vec<Command>,
+    commands: VecDeque<Command>,
     gateway_outputs: Vec<GatewayOutput>,
 }
 
 impl<'r> World<'r> {
     /// Builds the world of a plan. Nothing happens before [`World::boot`].
     pub fn new(plan: &Arc<Plan>, cast: &Arc<Cast>, readers: &'r mut dyn Reader) -> Self {
-        let (liars, scripts) = build::validators(plan, cast);
-        Self::around(plan, cast, liars, scripts, readers)
+        let workshop = Workshop::new(plan, cast);
+        let liars = cast.validators().map(|id| workshop.validator(id));
+        let scripts = workshop.scripts().to_vec();
+        let mut world = Self::around(plan, cast, liars.collect(), scripts, readers);
+        world.workshop = Some(workshop);
+        world
     }
 
-    /// A world around nodes of any kind, one for each validator of the cast: for benches and tests.
+    /// A world around nodes of any kind, one for each validator of the cast: for benches and tests. Who
+    /// crashes in it stays down.
     pub fn hosting(
         plan: &Arc<Plan>,
         cast: &Arc<Cast>,
@@ -160,7 +182,10 @@ impl<'r> World<'r> {
                     skew_ns: skew(plan, id),
                 };
                 let cores = Cores::new(plan.machine.cores);
-                Host::new(liar, clock, cores, Disk::new(plan.machine.fsync))
+                let chance = Seed(plan.seed).stream("disk", u64::from(id.0));
+                let keeps = plan.has_restarts();
+                let disk = Disk::new(plan.machine.fsync, keeps, plan.host.eager_wire, chance);
+                Host::new(liar, clock, cores, disk)
             })
             .collect();
         let gateways = (0..plan.members.len())
@@ -178,7 +203,9 @@ impl<'r> World<'r> {
             gateways,
             fleet: Fleet::new(plan, cast),
             scripts,
-            crashed: vec![None; plan.faults.len()],
+            workshop: None,
+            crashed: vec![BTreeSet::new(); plan.faults.len()],
+            reviving: BTreeMap::new(),
             active: vec![false; plan.faults.len()],
             draining: false,
             last_heal: Time::ZERO,
@@ -187,7 +214,7 @@ impl<'r> World<'r> {
             packets: vec![("", Count::default()); KINDS],
             warm: Vec::new(),
             slipped: BTreeSet::new(),
-            commands: Vec::new(),
+            commands: VecDeque::new(),
             gateway_outputs: Vec::new(),
             plan: Arc::clone(plan),
             cast: Arc::clone(cast),
@@ -227,9 +254,12 @@ impl<'r> World<'r> {
         self.queue.push(at, stage, stage, event);
     }
 
-    /// A node's process is up: it starts.
+    /// A node's process is up: it starts, or starts again.
     pub fn boot(&mut self, node: NodeId) {
-        self.serial(node, Input::Start);
+        match self.reviving.remove(&node) {
+            Some(fault) => self.start_again(node, fault),
+            None => self.serial(node, Input::Start),
+        }
     }
 
     /// A node's process is down; what was not durable is gone.
@@ -289,6 +319,7 @@ impl<'r> World<'r> {
             }
             Event::FaultBegins(number) => self.fault_begins(number),
             Event::FaultEnds(number) => self.fault_ends(number),
+            Event::Restart { fault } => self.restart(fault, node),
             Event::CheatBegins(number) => self.cheat_begins(number),
             Event::CheatEnds(number) => self.scripts[number].switch(false),
             Event::WarmedUp => self.warm = self.usage(),
@@ -298,7 +329,7 @@ impl<'r> World<'r> {
 
     /// What the pump must do now.
     pub fn take_command(&mut self) -> Option<Command> {
-        self.commands.pop()
+        self.commands.pop_front()
     }
 
     fn lives(&self, node: NodeId, life: u32) -> bool {
@@ -338,6 +369,6 @@ fn skew(plan: &Plan, node: NodeId) -> i64 {
 }
 
 /// What the plan's protocol claims, before anything has run.
-pub fn claims(plan: &Plan, cast: &Cast) -> Claims {
-    build::validators(plan, cast).0[0].node.claims()
+pub fn claims(plan: &Arc<Plan>, cast: &Arc<Cast>) -> Claims {
+    Workshop::new(plan, cast).validator(NodeId(0)).node.claims()
 }

@@ -2,80 +2,66 @@
 
 use consortium_node::types::NodeId;
 
-use super::{Command, World, end};
-use crate::{
-    cast::Cast,
-    fact::Fact,
-    net::Net,
-    scenario::plan::{FaultKind, Target},
-};
+use super::{World, end};
+use crate::{cast::Cast, fact::Fact, net::Net, scenario::plan::FaultKind};
 
 impl World<'_> {
-    pub(super) fn fault_begins(&mut self, number: usize) {
-        self.active[number] = true;
-        let kind = self.plan.faults[number].kind.clone();
-        let mut hit = None;
+    pub(super) fn fault_begins(&mut self, fault: usize) {
+        self.active[fault] = true;
+        let kind = self.plan.faults[fault].kind.clone();
+        let mut nodes = Vec::new();
         match kind {
-            FaultKind::Crash(target) => {
-                hit = self.find(target);
-                self.crashed[number] = hit;
-                self.commands.extend(hit.map(Command::Kill));
-            }
+            FaultKind::Crash(crash) => nodes = self.crash(fault, crash),
             FaultKind::GatewayOffline(member) => {
                 let now = self.now;
                 self.gateway(member, |gateway, out| gateway.link(now, false, out));
-                self.each_cut(number, Net::cut);
+                self.each_link(fault, Net::cut);
             }
-            FaultKind::Partition(_) | FaultKind::LinkCut { .. } => self.each_cut(number, Net::cut),
+            FaultKind::Partition(_) | FaultKind::LinkCut(_) => self.each_link(fault, Net::cut),
+            FaultKind::LinkLoss { loss_ppm, .. } => {
+                self.each_link(fault, |net, from, to| net.worsen(from, to, loss_ppm));
+            }
         }
-        self.tell(&Fact::FaultBegan {
-            fault: number,
-            node: hit,
-        });
+        self.tell(&Fact::FaultBegan { fault, nodes });
     }
 
-    pub(super) fn fault_ends(&mut self, number: usize) {
-        if !std::mem::take(&mut self.active[number]) {
+    pub(super) fn fault_ends(&mut self, fault: usize) {
+        let plan = &self.plan.faults[fault];
+        let (kind, lasts) = (plan.kind.clone(), plan.until.is_none());
+        // A validator that crashed for good stays down in the drain.
+        let stays = matches!(kind, FaultKind::Crash(_)) && lasts;
+        if stays || !std::mem::take(&mut self.active[fault]) {
             return;
         }
-        match self.plan.faults[number].kind.clone() {
-            // A validator that has stopped stays down.
-            FaultKind::Crash(_) => return,
+        match kind {
+            FaultKind::Crash(crash) => return self.crash_ends(fault, crash),
             FaultKind::GatewayOffline(member) => {
-                self.each_cut(number, Net::mend);
+                self.each_link(fault, Net::mend);
                 let now = self.now;
                 self.gateway(member, |gateway, out| gateway.link(now, true, out));
             }
-            FaultKind::Partition(_) | FaultKind::LinkCut { .. } => self.each_cut(number, Net::mend),
+            FaultKind::Partition(_) | FaultKind::LinkCut(_) => self.each_link(fault, Net::mend),
+            FaultKind::LinkLoss { loss_ppm, .. } => {
+                self.each_link(fault, |net, from, to| net.improve(from, to, loss_ppm));
+            }
         }
-        self.last_heal = self.now;
-        self.tell(&Fact::FaultEnded { fault: number });
+        self.healed(fault);
     }
 
-    /// Applies `change` to every directed link that a fault cuts.
-    pub(super) fn each_cut(&mut self, number: usize, change: fn(&mut Net, NodeId, NodeId)) {
+    /// A fault is over.
+    pub(super) fn healed(&mut self, fault: usize) {
+        self.last_heal = self.now;
+        self.tell(&Fact::FaultEnded { fault });
+    }
+
+    /// Applies `change` to every directed link that a fault is about.
+    fn each_link(&mut self, number: usize, change: impl Fn(&mut Net, NodeId, NodeId)) {
         let nodes = self.cast.nodes() as u16;
         for from in (0..nodes).map(NodeId) {
             for to in (0..nodes).map(NodeId).filter(|to| *to != from) {
-                if cuts(&self.plan.faults[number].kind, &self.cast, from, to) {
+                if is_about(&self.plan.faults[number].kind, &self.cast, from, to) {
                     change(&mut self.net, from, to);
                 }
-            }
-        }
-    }
-
-    /// The validator that a fault is aimed at, if it is up.
-    pub(super) fn find(&self, target: Target) -> Option<NodeId> {
-        let up = |node: &NodeId| self.hosts[node.index()].up;
-        match target {
-            Target::Member(member) => self.cast.validator_of(member).filter(up),
-            Target::Primary => {
-                let statuses = self.hosts.iter().filter(|host| host.up);
-                let newest = statuses.map(|host| host.liar.node.status().engine);
-                newest
-                    .max_by_key(|engine| engine.view)
-                    .map(|engine| engine.leader)
-                    .filter(up)
             }
         }
     }
@@ -99,9 +85,9 @@ impl World<'_> {
     }
 }
 
-/// Whether a fault cuts the link from one node to another. A member's gateway stands beside its
-/// validators: a partition or a cut between members hits both.
-fn cuts(kind: &FaultKind, cast: &Cast, from: NodeId, to: NodeId) -> bool {
+/// Whether a fault is about the link from one node to another. A member's gateway stands beside its
+/// validators: what is about links between members hits both.
+fn is_about(kind: &FaultKind, cast: &Cast, from: NodeId, to: NodeId) -> bool {
     let (a, b) = (cast.member_of(from), cast.member_of(to));
     match kind {
         FaultKind::Crash(_) => false,
@@ -109,7 +95,14 @@ fn cuts(kind: &FaultKind, cast: &Cast, from: NodeId, to: NodeId) -> bool {
             let gateway = cast.gateway(*member);
             from == gateway || to == gateway
         }
-        FaultKind::LinkCut { from, to } => a == *from && b == *to,
+        FaultKind::LinkCut(link)
+        | FaultKind::LinkLoss {
+            link: Some(link), ..
+        } => {
+            let there = (link.from, link.to);
+            (a, b) == there || link.both_ways && (b, a) == there
+        }
+        FaultKind::LinkLoss { link: None, .. } => true,
         FaultKind::Partition(groups) => {
             let group = |member| groups.iter().position(|group| group.contains(&member));
             a != b && (group(a) != group(b) || group(a).is_none())

@@ -61,9 +61,10 @@ impl World<'_> {
                         let bytes: usize = write.encode().iter().map(Vec::len).sum();
                         assert_eq!(bytes, write.wire_len(), "a record misstates its length");
                     }
+                    let waits = matches!(write, Write::Log(_));
                     host.usage.logged_bytes += write.wire_len() as u64;
-                    let durable = host.disk.persist(self.now);
-                    if matches!(write, Write::Log(_)) {
+                    let durable = host.disk.write(self.now, write);
+                    if waits {
                         host.barrier = durable;
                     }
                 }
