@@ -117,7 +117,10 @@ impl Stage {
             until: None,
             kind,
         });
-        self.tell(Fact::FaultBegan { fault, node: None });
+        self.tell(Fact::FaultBegan {
+            fault,
+            nodes: Vec::new(),
+        });
     }
 
     /// The last fault that began heals.
