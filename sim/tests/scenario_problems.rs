@@ -304,6 +304,35 @@ fn faults_must_begin_and_end_within_the_run_in_that_order() {
 }
 
 #[test]
+fn only_who_starts_again_has_a_disk_to_read_and_only_all_can_start_one_after_another() {
+    let overrides = [
+        "fault=[{kind='crash', target='Store', at='1h', disk='lost'}, \
+         {kind='crash', target='Store', at='2h', for='1m', stagger='5s', disk='rusty'}, \
+         {kind='crash', target='all', at='23h', for='50m', stagger='4m'}]",
+    ];
+    insta::assert_snapshot!(milk_set(&overrides), @"");
+}
+
+#[test]
+fn crashes_of_one_target_must_not_overlap() {
+    let overrides = [
+        "fault=[{kind='crash', target='all', at='1h', for='2h', disk='lost'}, \
+         {kind='crash', target='all', at='2h', for='2h'}]",
+    ];
+    insta::assert_snapshot!(milk_set(&overrides), @"");
+}
+
+#[test]
+fn links_lose_something_and_go_from_one_member_to_another() {
+    let overrides = [
+        "fault=[{kind='link-loss', at='1h', loss=0}, {kind='link-loss', at='2h', loss=0.95}, \
+         {kind='link-loss', at='3h', loss=0.1, from='Store'}, \
+         {kind='link-cut', at='4h', from='Store', to='Carrier 2', ways='all'}]",
+    ];
+    insta::assert_snapshot!(milk_set(&overrides), @"");
+}
+
+#[test]
 fn partitions_must_not_overlap_nor_hold_a_member_twice() {
     let overrides = [
         "fault=[{kind='partition', groups=[['Store'], ['Store', 'Milk Producer']], at='1h', for='2h'}, \
