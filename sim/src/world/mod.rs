@@ -72,6 +72,8 @@ enum Event {
     Timer { life: u32, timer: TimerId },
     /// What a step wanted takes place.
     Emit { life: u32, actions: Vec<Action> },
+    /// What waited for a write takes place.
+    Durable { life: u32, actions: Vec<Action> },
     /// A gateway's timer.
     GatewayTimer(u64),
     /// Something happens to a package.
@@ -306,6 +308,11 @@ impl<'r> World<'r> {
             Event::Emit { life, actions } => {
                 if self.lives(node, life) {
                     self.emit(node, actions);
+                }
+            }
+            Event::Durable { life, actions } => {
+                if self.lives(node, life) {
+                    self.durable(node, actions);
                 }
             }
             Event::GatewayTimer(token) => {
