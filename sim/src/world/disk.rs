@@ -383,3 +383,6 @@ fn recall<T: Clone>(kept: &mut Vec<Kept<T>>, damage: &Damage) -> Read<T> {
         bytes: bytes as u64,
     }
 }
+
+#[cfg(test)]
+mod tests;
