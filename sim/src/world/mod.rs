@@ -28,6 +28,7 @@ use std::{
 
 use consortium_node::{
     contracts::application,
+    engine::ReplyRule,
     node::{Action, Claims, Node, Packet, TimerId},
     types::{NodeId, TxId},
 };
