@@ -76,11 +76,11 @@ fn weather(seed: u64) -> String {
         loss as f64 / 1000.0,
     ));
     let interval = 1 + draws.below(8);
+    let window = interval * (2 + draws.below(4));
+    let pipeline = 1 + draws.below(window.min(8));
     text.line(format_args!(
         "[consensus]\nprotocol = \"pbft\"\n[consensus.pbft]\ncheckpoint_interval = {interval}\n\
-         window = {}\npipeline = {}",
-        interval * (2 + draws.below(4)),
-        1 + draws.below(8),
+         window = {window}\npipeline = {pipeline}"
     ));
     text.line(format_args!(
         "[fleet]\npackages = {}\nreading_every = \"{}ms\"",
@@ -97,8 +97,10 @@ fn weather(seed: u64) -> String {
          [[leg]]\nstage = \"Farm\"\ncustodian = \"M0\"\nduration = \"20s\"\nambient_c = 5\n\
          [[leg]]\nstage = \"Road\"\ncustodian = \"M2\"\nduration = \"20s\"\nambient_c = 7"
     ));
+    // Faults of one kind come one after another, those of different kinds as they like.
+    let mut free = [1_000; 10];
     for _ in 0..1 + draws.below(5) {
-        fault(&mut draws, n as u64, &mut text);
+        fault(&mut draws, n as u64, &mut free, &mut text);
     }
     match draws.below(4) {
         0 => {}
@@ -109,14 +111,20 @@ fn weather(seed: u64) -> String {
 }
 
 /// One fault, which ends before the calm.
-fn fault(draws: &mut Draws, n: u64, text: &mut Text) {
-    let at = 1_000 + draws.below(STORM_MS - 12_000);
+fn fault(draws: &mut Draws, n: u64, free: &mut [u64; 10], text: &mut Text) {
+    let kind = draws.below(10) as usize;
+    let at = free[kind] + draws.below(STORM_MS / 3);
     let lasts = 200 + draws.below(10_000);
+    if at + lasts > STORM_MS {
+        return;
+    }
+    // The last of several that start again one after another starts ten seconds later at most.
+    free[kind & !1..=kind | 1].fill(at + lasts + 10_000);
     let (a, b) = (draws.below(n), draws.below(n - 1));
     let b = if b >= a { b + 1 } else { b };
     let when = format!("at = \"{at}ms\"\nfor = \"{lasts}ms\"");
-    match draws.below(10) {
-        0..=2 => {
+    match kind {
+        0..=1 => {
             let disk = draws.one(&["torn", "kept"]);
             let target = draws.one(&["primary", "member"]);
             let target = if target == "primary" {
@@ -128,14 +136,14 @@ fn fault(draws: &mut Draws, n: u64, text: &mut Text) {
                 "[[fault]]\nkind = \"crash\"\ntarget = \"{target}\"\ndisk = \"{disk}\"\n{when}"
             ));
         }
-        3..=4 => {
+        2..=3 => {
             let disk = draws.one(&["torn", "kept"]);
             let stagger = draws.below(1_000);
             text.line(format_args!(
                 "[[fault]]\nkind = \"crash\"\ntarget = \"all\"\ndisk = \"{disk}\"\nstagger = \"{stagger}ms\"\n{when}"
             ));
         }
-        5..=6 => {
+        4..=5 => {
             let side: Vec<u64> = (0..n).filter(|_| draws.below(2) == 0).collect();
             let group = |there: bool| {
                 let members = (0..n).filter(|m| side.contains(m) == there);
@@ -151,10 +159,10 @@ fn fault(draws: &mut Draws, n: u64, text: &mut Text) {
                 ));
             }
         }
-        7 => text.line(format_args!(
+        6 => text.line(format_args!(
             "[[fault]]\nkind = \"link-cut\"\nfrom = \"M{a}\"\nto = \"M{b}\"\n{when}"
         )),
-        8 => text.line(format_args!(
+        7 => text.line(format_args!(
             "[[fault]]\nkind = \"link-loss\"\nloss = 0.{}\n{when}",
             1 + draws.below(3)
         )),
