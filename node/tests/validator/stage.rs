@@ -139,6 +139,7 @@ pub(crate) fn config() -> Config {
         mempool: 64,
         relay: None,
         relay_timeout: Duration::from_millis(500),
+        snapshot_above: u64::MAX,
     }
 }
 
