@@ -97,7 +97,7 @@ fn the_milk_story_is_read_as_it_is_told() {
     assert_eq!(
         faults,
         [
-            (hours(9), None, FaultKind::Crash(Target::Primary)),
+            (hours(9), None, FaultKind::Crash(Target::Primary.into())),
             (hours(13), Some(hours(14)), FaultKind::GatewayOffline(0)),
         ]
     );

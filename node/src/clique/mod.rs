@@ -238,7 +238,7 @@ impl Engine for Clique {
 
     fn step(&mut self, now: LocalTime, input: Input<'_, Self>, out: &mut Outbox<Self>) {
         match input {
-            Input::Start => {
+            Input::Start | Input::Recovered { .. } => {
                 self.heard = now.mono;
                 self.arm_beat(out);
                 self.want(now, out);
@@ -252,11 +252,6 @@ impl Engine for Clique {
             }
             Input::Payload { ticket, block } => self.assembled(now, ticket, block, out),
             Input::Validated { block, verdict } => self.judged(now, block, verdict, out),
-            Input::Recovered { .. } => {
-                self.heard = now.mono;
-                self.arm_beat(out);
-                self.want(now, out);
-            }
             // Which results go into which header is the host's affair, nothing is final, and the
             // committee is given.
             Input::Executed { .. } | Input::Synced { .. } | Input::Committee { .. } => {}
