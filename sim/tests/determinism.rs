@@ -311,6 +311,7 @@ fn validators(cast: &Cast, restless: bool) -> Vec<Box<dyn Node>> {
             mempool: 1000,
             relay: None,
             relay_timeout: Duration::from_secs(1),
+            snapshot_above: u64::MAX,
         };
         let node = Validator::new(me, config, engine, state, Arc::new(executor));
         if restless {
