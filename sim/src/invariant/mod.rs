@@ -301,6 +301,7 @@ impl Reader for Invariants {
                     retraction = Some(self.chains.retract(*node, block));
                 }
                 Note::Recovered { height } if honest => self.chains.restart(*node, *height),
+                Note::Adopted { block, .. } if honest => self.chains.adopt(*node, block),
                 Note::Relied { height, .. } if honest => self.chains.rely(*node, *height),
                 // Where a fork may make an honest node vote twice, votes prove nothing.
                 Note::Engine(Tale::Voted(vote)) if has_finality(&self.claims) => {

@@ -89,6 +89,12 @@ impl Restarts {
         self.look(node, at);
     }
 
+    /// A validator took over a snapshot of this height.
+    pub(super) fn adopted(&mut self, node: NodeId, at: Time, height: Height) {
+        self.heights.insert(node, height);
+        self.look(node, at);
+    }
+
     /// A validator took the block of this height off its chain.
     pub(super) fn retracted(&mut self, node: NodeId, height: Height) {
         self.heights.insert(node, height.prev());
