@@ -111,7 +111,9 @@ impl<E: Engine> Validator<E> {
             self.mempool.remove(&transaction.id());
         }
         self.drop_spent(&entry, actions);
-        actions.work.executed += entry.block.transactions().len() as u32;
+        if self.executor.executes() {
+            actions.work.executed += entry.block.transactions().len() as u32;
+        }
         self.tree.remove(&id);
         self.look_again = true;
         let results = entry.results;
@@ -146,7 +148,7 @@ impl<E: Engine> Validator<E> {
                 block,
                 height: self.relied,
             });
-            if self.engine.answers() {
+            if self.engine.answers() && self.executor.executes() {
                 self.answer(&entry, |_| true, actions);
             }
         }
@@ -159,7 +161,7 @@ impl<E: Engine> Validator<E> {
         height: Height,
         actions: &mut Actions,
     ) {
-        if self.engine.answers() {
+        if self.engine.answers() && self.executor.executes() {
             let entry = Arc::clone(self.ledger.entry(height).expect("it has a receipt there"));
             let tx = transaction.id();
             self.answer(&entry, |candidate| *candidate == tx, actions);
