@@ -15,9 +15,7 @@ use crate::{
 };
 
 /// Where a key was written last: the block's height and the place of the transaction in it.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Version {
     /// The block.
     pub height: Height,

@@ -11,8 +11,8 @@ use borsh::{BorshDeserialize, BorshSerialize, io::Read as _};
 
 use crate::{
     codec,
-    endorsement::Endorsed,
     crypto::{Keypair, SIGNATURE_LEN, Signable, Signed},
+    endorsement::Endorsed,
     types::{Digest, NodeId, PartyId, TxId},
 };
 
@@ -278,7 +278,15 @@ impl Outcome {
 
 /// Why an envelope that was ordered has no effect (Androulaki et al. 2018, §3.4).
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, thiserror::Error, BorshSerialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Debug,
+    thiserror::Error,
+    BorshSerialize,
     BorshDeserialize,
 )]
 pub enum Invalidity {
@@ -370,7 +378,10 @@ mod tests {
         let bytes = codec::encode(&*transaction);
         assert_eq!(bytes.len(), transaction.wire_len());
         let back: Transaction = codec::decode(&bytes).expect("well-formed");
-        assert_eq!((back.id(), back.leaf()), (transaction.id(), transaction.id()));
+        assert_eq!(
+            (back.id(), back.leaf()),
+            (transaction.id(), transaction.id())
+        );
     }
 
     #[test]

@@ -27,7 +27,10 @@ impl Channel {
     /// The peers that this orderer sends its blocks to. Peers on orderers' machines need no sending;
     /// the others are dealt out in turn.
     pub fn served_by(&self, orderer: NodeId) -> Vec<NodeId> {
-        let others = self.peers.iter().filter(|peer| !self.orderers.contains(**peer));
+        let others = self
+            .peers
+            .iter()
+            .filter(|peer| !self.orderers.contains(**peer));
         let Some(position) = self.orderers.position(orderer) else {
             return Vec::new();
         };
@@ -43,7 +46,10 @@ impl Channel {
     pub fn home(&self, gateway: NodeId) -> Option<NodeId> {
         let member = self.registry.node(gateway)?.member;
         let member_of = |peer: &NodeId| self.registry.node(*peer).map(|record| record.member);
-        let own = self.peers.iter().find(|peer| member_of(peer) == Some(member));
+        let own = self
+            .peers
+            .iter()
+            .find(|peer| member_of(peer) == Some(member));
         own.or_else(|| self.peers.get(member.index() % self.peers.len().max(1)))
             .copied()
     }

@@ -258,7 +258,10 @@ impl Peer {
     /// then the other peers', in turn.
     fn fetch(&mut self, now: LocalTime, actions: &mut Actions) {
         let patience = POLL.as_nanos() as u64;
-        if self.asked.is_some_and(|asked| now.mono.since(asked) < patience) {
+        if self
+            .asked
+            .is_some_and(|asked| now.mono.since(asked) < patience)
+        {
             return;
         }
         self.asked = Some(now.mono);

@@ -27,8 +27,8 @@ impl Executor for Validation {
         let height = block.header().height;
         let receipts = (0..)
             .zip(block.transactions())
-            .map(|(index, transaction)| {
-                match self.judge(&state, transaction) {
+            .map(
+                |(index, transaction)| match self.judge(&state, transaction) {
                     Ok(effects) => {
                         rwset::apply(&mut state, &effects.writes, Version { height, index });
                         Receipt {
@@ -42,8 +42,8 @@ impl Executor for Validation {
                         outcome: Outcome::Invalid(reason),
                         transition: None,
                     },
-                }
-            })
+                },
+            )
             .collect();
         Execution::new(height, state, receipts)
     }
@@ -86,5 +86,8 @@ fn uses_up_its_number(state: &State, transaction: &Transaction, effects: &Endors
     let key = replay::key(party);
     let mut of_window = effects.writes.iter().filter(|write| write.key == key);
     let expected = codec::encode(&window);
-    of_window.next().is_some_and(|write| write.value == expected) && of_window.next().is_none()
+    of_window
+        .next()
+        .is_some_and(|write| write.value == expected)
+        && of_window.next().is_none()
 }

@@ -12,6 +12,7 @@ use consortium_node::{
     clique::{Clique, CliqueConfig, TieBreak},
     contracts::ContractExecutor,
     engine::{Engine, Relay},
+    execute_order_validate::{Channel, Machine, Orderer, Validation},
     ledger::{Executor, state::State},
     mempool::BatchLimits,
     node::Node,
@@ -25,16 +26,21 @@ use crate::{
     adversary::{Equivocator, Liar, Script, Silent},
     cast::Cast,
     rng::Seed,
-    scenario::plan::{CheatKind, Plan, Protocol, RelayPlan},
+    scenario::plan::{CheatKind, Ordering, PbftPlan, Plan, Protocol, RelayPlan},
 };
 
 /// All validators, each wrapped in the cheats of its member; and the cheats' scripts by their number in
 /// the plan.
 pub(super) fn validators(plan: &Plan, cast: &Cast) -> (Vec<Liar>, Vec<Rc<Script>>) {
     let scripts: Vec<_> = plan.cheats.iter().map(|_| Script::new()).collect();
-    let own = Arc::new(ContractExecutor {
-        registry: Arc::clone(&cast.registry),
-    });
+    let registry = Arc::clone(&cast.registry);
+    let own: Arc<dyn Executor> = match &cast.channel {
+        None => Arc::new(ContractExecutor { registry }),
+        Some(channel) => Arc::new(Validation {
+            registry,
+            policy: channel.policy.clone(),
+        }),
+    };
     let memory = Arc::new(Mutex::new(Memory::default()));
     let executor = |id: NodeId| -> Arc<dyn Executor> {
         if plan.host.shared_execution && cast.is_honest(id) {
@@ -45,7 +51,7 @@ pub(super) fn validators(plan: &Plan, cast: &Cast) -> (Vec<Liar>, Vec<Rc<Script>
                 nodes: plan.validators() as u64,
             })
         } else {
-            own.clone()
+            Arc::clone(&own)
         }
     };
     let nodes = cast
@@ -68,16 +74,7 @@ fn honest(plan: &Plan, cast: &Cast, id: NodeId, executor: Arc<dyn Executor>) -> 
     let (key, committee) = (Arc::clone(&me.key), Arc::clone(&me.committee));
     match &plan.consensus.protocol {
         Protocol::Pbft(p) => {
-            let config = pbft::Config {
-                checkpoint_interval: p.checkpoint_interval,
-                window: p.window,
-                pipeline: p.pipeline,
-                request_timeout: p.request_timeout,
-                request_deadline: p.request_deadline,
-                view_change_timeout: p.view_change_timeout,
-                status_interval: p.status_interval,
-            };
-            let engine = Pbft::new(config, id, key, committee, genesis.id());
+            let engine = Pbft::new(pbft_config(p), id, key, committee, genesis.id());
             host(me, plan, p.window, engine, state, executor)
         }
         Protocol::Clique(p) => {
@@ -95,7 +92,49 @@ fn honest(plan: &Plan, cast: &Cast, id: NodeId, executor: Arc<dyn Executor>) -> 
             let engine = Central::new(committee, id, key, &genesis);
             host(me, plan, 1, engine, state, executor)
         }
+        Protocol::ExecuteOrderValidate(p) => {
+            let channel = cast.channel.as_ref().expect("the protocol has one");
+            let orderers = Arc::clone(&channel.orderers);
+            match &p.ordering {
+                Ordering::Single(_) => machine(me, plan, channel, executor, || {
+                    Central::new(orderers, id, key, &genesis)
+                }),
+                Ordering::Pbft(p) => machine(me, plan, channel, executor, || {
+                    Pbft::new(pbft_config(p), id, key, orderers, genesis.id())
+                }),
+            }
+        }
     }
+}
+
+fn pbft_config(p: &PbftPlan) -> pbft::Config {
+    pbft::Config {
+        checkpoint_interval: p.checkpoint_interval,
+        window: p.window,
+        pipeline: p.pipeline,
+        request_timeout: p.request_timeout,
+        request_deadline: p.request_deadline,
+        view_change_timeout: p.view_change_timeout,
+        status_interval: p.status_interval,
+    }
+}
+
+/// A peer's machine, with an orderer on it if it is one of them.
+fn machine<E: Engine + 'static>(
+    me: Identity,
+    plan: &Plan,
+    channel: &Arc<Channel>,
+    executor: Arc<dyn Executor>,
+    engine: impl FnOnce() -> E,
+) -> Box<dyn Node> {
+    let orderer = channel.orderers.contains(me.id).then(|| {
+        let (key, channel) = (Arc::clone(&me.key), Arc::clone(channel));
+        let config = config(plan, u64::MAX);
+        Orderer::new(me.id, key, channel, config, engine(), State::new())
+    });
+    let channel = Arc::clone(channel);
+    let machine = Machine::<E>::new(me.id, me.key, channel, State::new(), executor, orderer);
+    Box::new(machine)
 }
 
 fn host<E: Engine + 'static>(
@@ -106,7 +145,12 @@ fn host<E: Engine + 'static>(
     state: State,
     executor: Arc<dyn Executor>,
 ) -> Box<dyn Node> {
-    let config = Config {
+    let config = config(plan, results_lag);
+    Box::new(Validator::new(me, config, engine, state, executor))
+}
+
+fn config(plan: &Plan, results_lag: u64) -> Config {
+    Config {
         batch: BatchLimits {
             count: plan.consensus.batch_transactions,
             bytes: plan.consensus.batch_bytes,
@@ -121,8 +165,7 @@ fn host<E: Engine + 'static>(
             RelayPlan::Everyone => Some(Relay::Everyone),
         },
         relay_timeout: plan.mempool.relay_timeout,
-    };
-    Box::new(Validator::new(me, config, engine, state, executor))
+    }
 }
 
 /// Wraps a validator in what its member is up to.
