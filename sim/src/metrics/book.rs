@@ -82,6 +82,8 @@ pub(super) struct Book {
     strays: u64,
     /// Transactions that left all honest chains, each time counted.
     pub(super) retracted: u64,
+    /// Envelopes that were ordered and found invalid.
+    pub(super) invalidated: u64,
 }
 
 impl Book {

@@ -2,7 +2,8 @@
 //!
 //! - An attempt proposes the order to every endorser of the channel.
 //! - When enough of them say the same, the envelope goes to an orderer: that of its own member, where it
-//!   runs one. An attempt that follows a silence goes to all of them.
+//!   runs one; if its own machine has gone silent, to the one that answered last as well. An attempt that
+//!   follows a silence goes to all of them.
 //! - When all have answered and too few agree (one was a block ahead), or when the commit event says that
 //!   what was read had changed, the order is proposed again after a back-off that doubles, with a stray of
 //!   its own so that rivals do not meet again; so often and no more.
@@ -142,9 +143,12 @@ impl Gateway {
             let endorsed = Endorsed::collect(equal).expect("they are equal");
             let envelope = pending.transaction.with_endorsements(endorsed);
             pending.round.envelope = Some(Arc::clone(&envelope));
-            let all = pending.round.after_silence;
-            let orderers = if all { endorsing.orderers.len() } else { 1 };
-            for to in &endorsing.orderers[..orderers] {
+            let fallback = self.fallback.filter(|_| self.own_silent);
+            let first = endorsing.orderers[0];
+            let targets = endorsing.orderers.iter().filter(|to| {
+                pending.round.after_silence || **to == first || Some(**to) == fallback
+            });
+            for to in targets {
                 let packet = Packet::Client(ClientPacket::Submit(Arc::clone(&envelope)));
                 out.push(GatewayOutput::Send { to: *to, packet });
             }
@@ -186,3 +190,6 @@ impl Gateway {
         self.deadlines.insert((pending.due, tx));
     }
 }
+
+#[cfg(test)]
+mod tests;

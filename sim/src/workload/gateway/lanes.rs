@@ -85,3 +85,69 @@ impl Lanes {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use consortium_node::{
+        crypto::{Keypair, SignatureMode},
+        types::{ChainId, Digest},
+    };
+
+    use super::*;
+
+    /// A call by a party of a contract.
+    fn call(party: u32, contract: u8) -> std::sync::Arc<Transaction> {
+        let key = Keypair::from_seed([1; 32], ChainId(1), SignatureMode::Lazy);
+        let call = Call::Invoke {
+            contract: ContractId(Digest([contract; 32])),
+            function: "f".into(),
+            arguments: Vec::new(),
+        };
+        Transaction::sign(&key, PartyId(party), 1, call)
+    }
+
+    #[test]
+    fn a_transaction_waits_for_all_before_it_in_both_lines() {
+        let mut lanes = Lanes::default();
+        let [a, b, both] = [call(1, 1), call(2, 2), call(1, 2)];
+        assert!(lanes.enter(&a));
+        assert!(lanes.enter(&b));
+        assert!(!lanes.enter(&both));
+        assert_eq!(lanes.waiting(), 1);
+        assert!(lanes.leave(&a.id()).is_empty(), "b is still before it");
+        assert_eq!(lanes.leave(&b.id()), [both.id()]);
+        assert_eq!(lanes.waiting(), 0);
+        assert!(lanes.leave(&both.id()).is_empty());
+        assert!(lanes.lines.is_empty() && lanes.places.is_empty());
+    }
+
+    #[test]
+    fn whoever_leaves_before_its_turn_is_not_waited_for() {
+        let mut lanes = Lanes::default();
+        let [first, second, third] = [call(1, 1), call(1, 2), call(1, 3)];
+        for transaction in [&first, &second, &third] {
+            lanes.enter(transaction);
+        }
+        assert!(lanes.leave(&second.id()).is_empty());
+        assert_eq!(lanes.waiting(), 1);
+        assert_eq!(lanes.leave(&first.id()), [third.id()]);
+        assert!(lanes.leave(&first.id()).is_empty(), "it has left");
+    }
+
+    #[test]
+    fn one_turn_is_announced_once() {
+        let mut lanes = Lanes::default();
+        let (first, second) = (call(1, 1), call(2, 1));
+        let third = call(1, 1);
+        lanes.enter(&first);
+        lanes.enter(&second);
+        lanes.enter(&third);
+        assert_eq!(
+            lanes.leave(&first.id()),
+            [second.id()],
+            "third waits for second"
+        );
+        assert_eq!(lanes.leave(&second.id()), [third.id()]);
+        assert_eq!(lanes.waiting(), 0);
+    }
+}
