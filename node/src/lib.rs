@@ -5,8 +5,8 @@
 //! unchanged.
 //!
 //! Reading order is dependency order: [`types`], [`codec`], [`crypto`], [`membership`], [`quorum`],
-//! [`transaction`], [`endorsement`], [`block`], [`ledger`], [`contracts`], [`engine`], [`wal`], [`storage`], the protocols ([`pbft`],
-//! [`clique`], [`central`]), [`mempool`], and [`node`] with its implementations: [`validator`], and the
+//! [`transaction`], [`endorsement`], [`block`], [`ledger`], [`contracts`], [`engine`], [`wal`],
+//! [`storage`], the protocols ([`pbft`], [`clique`], [`central`]), [`mempool`], and [`node`] with its implementations: [`validator`], and the
 //! machines of [`execute_order_validate`].
 
 pub mod block;

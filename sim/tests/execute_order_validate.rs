@@ -191,9 +191,9 @@ fn gateways_that_race_for_a_contract_meet_conflicts_and_everything_is_final_once
     let mut sets = HEALTHY.to_vec();
     sets.extend([
         "duration=\"30m\"",
-        "fleet.packages=30",
-        "fleet.reading_every=\"500ms\"",
-        "consensus.batch.max_age=\"2s\"",
+        "fleet.packages=12",
+        "fleet.reading_every=\"3s\"",
+        "consensus.batch.max_age=\"1s\"",
     ]);
     let played = play("hour.toml", &sets);
     let summary = &played.measured.summary;
@@ -210,9 +210,9 @@ fn gateways_that_may_not_retry_give_up_what_conflicts() {
     let mut sets = HEALTHY.to_vec();
     sets.extend([
         "duration=\"30m\"",
-        "fleet.packages=30",
-        "fleet.reading_every=\"500ms\"",
-        "consensus.batch.max_age=\"2s\"",
+        "fleet.packages=12",
+        "fleet.reading_every=\"3s\"",
+        "consensus.batch.max_age=\"1s\"",
         "consensus.execute_order_validate.retries=0",
     ]);
     let played = play("hour.toml", &sets);

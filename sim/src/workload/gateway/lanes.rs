@@ -95,15 +95,19 @@ mod tests {
 
     use super::*;
 
-    /// A call by a party of a contract.
+    /// The first call by a party of a contract.
     fn call(party: u32, contract: u8) -> std::sync::Arc<Transaction> {
+        numbered(party, 1, contract)
+    }
+
+    fn numbered(party: u32, nonce: u64, contract: u8) -> std::sync::Arc<Transaction> {
         let key = Keypair::from_seed([1; 32], ChainId(1), SignatureMode::Lazy);
         let call = Call::Invoke {
             contract: ContractId(Digest([contract; 32])),
             function: "f".into(),
             arguments: Vec::new(),
         };
-        Transaction::sign(&key, PartyId(party), 1, call)
+        Transaction::sign(&key, PartyId(party), nonce, call)
     }
 
     #[test]
@@ -138,7 +142,7 @@ mod tests {
     fn one_turn_is_announced_once() {
         let mut lanes = Lanes::default();
         let (first, second) = (call(1, 1), call(2, 1));
-        let third = call(1, 1);
+        let third = numbered(1, 2, 1);
         lanes.enter(&first);
         lanes.enter(&second);
         lanes.enter(&third);
