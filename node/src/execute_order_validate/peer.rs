@@ -78,7 +78,7 @@ impl Peer {
 
     pub(super) fn start(&mut self, now: LocalTime, actions: &mut Actions) {
         self.heard = now.mono;
-        self.arm(actions);
+        Self::arm(actions);
     }
 
     /// Validates the chain that its disk holds again, and asks for what came since.
@@ -93,7 +93,7 @@ impl Peer {
         actions.note(Note::Recovered { height });
         self.heard = now.mono;
         self.fetch(now, actions);
-        self.arm(actions);
+        Self::arm(actions);
     }
 
     /// Takes blocks from an orderer or another peer. Who sent them does not matter: they prove
@@ -112,7 +112,7 @@ impl Peer {
         for stored in list {
             match self.keep(stored) {
                 Ok(()) => self.commit_in_turn(now, actions),
-                Err(reason) => self.refuse(stored, reason, actions),
+                Err(reason) => Self::refuse(stored, reason, actions),
             }
         }
         if more || !self.early.is_empty() {
@@ -153,7 +153,7 @@ impl Peer {
 
     /// Counts a block that changed nothing. Two proven blocks of one height are evidence where one
     /// orderer's word proves a block.
-    fn refuse(&self, stored: &Stored, reason: Refusal, actions: &mut Actions) {
+    fn refuse(stored: &Stored, reason: Refusal, actions: &mut Actions) {
         actions.note(Note::Refused(reason));
         if let (Refusal::Conflicting, Finality::Certificate(word)) = (reason, &*stored.proof)
             && word.signers().len() == 1
@@ -172,7 +172,7 @@ impl Peer {
                 self.asked = None;
                 self.commit(stored, actions);
             } else {
-                self.refuse(&stored, Refusal::Conflicting, actions);
+                Self::refuse(&stored, Refusal::Conflicting, actions);
             }
         }
     }
@@ -251,7 +251,7 @@ impl Peer {
         if now.mono.since(self.heard) >= POLL.as_nanos() as u64 {
             self.fetch(now, actions);
         }
-        self.arm(actions);
+        Self::arm(actions);
     }
 
     /// Asks for what follows, unless an answer may still be on its way: the orderers' machines first,
@@ -279,7 +279,7 @@ impl Peer {
         actions.send(whom, Packet::Role(RolePacket::Fetch(next)));
     }
 
-    fn arm(&self, actions: &mut Actions) {
+    fn arm(actions: &mut Actions) {
         actions.list.push(Action::Arm {
             timer: POLL_TIMER,
             after: POLL,

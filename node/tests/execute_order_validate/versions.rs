@@ -53,9 +53,9 @@ fn of_two_calls_of_one_contract_in_a_block_the_second_is_a_conflict() {
 #[test]
 fn what_was_endorsed_before_another_block_wrote_is_a_conflict() {
     let (state, create) = shipped();
-    let stale = envelope(&state, &hand_over(2, &create));
+    let overtaken = envelope(&state, &hand_over(2, &create));
     let (after, _) = validate(&state, 2, vec![envelope(&state, &reading(1, &create, 50))]);
-    let (_, outcomes) = validate(&after, 3, vec![stale]);
+    let (_, outcomes) = validate(&after, 3, vec![overtaken]);
     assert!(is_conflict(&outcomes[0]), "{outcomes:?}");
 }
 
