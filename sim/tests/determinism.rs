@@ -97,7 +97,11 @@ const GOLDEN: [(&str, &str, &str); 4] = [
     ("pbft", "9313fdb9b16148c4", "f0ea47ffbb4865af"),
     ("clique", "7a14dc5663dd8056", "37944883e17df33e"),
     ("central", "4543814ed19d0f95", "c2ed7e543a5be77d"),
-    ("execute-order-validate", "0", "0"),
+    (
+        "execute-order-validate",
+        "a9935e1fa46b8623",
+        "211ec7bd5b7b42a7",
+    ),
 ];
 
 #[test]
