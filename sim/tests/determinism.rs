@@ -36,7 +36,7 @@ mod harness;
 /// A crash, a partition, a cut link, a gateway off line, an equivocating primary, bad readings; loss,
 /// duplicates, jitter and skewed clocks throughout.
 const EVENTFUL: &str = include_str!("data/eventful.toml");
-const PROTOCOLS: [&str; 3] = ["pbft", "clique", "central"];
+const PROTOCOLS: [&str; 4] = ["pbft", "clique", "central", "execute-order-validate"];
 
 /// What must be equal when runs are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,10 +93,15 @@ fn one_seed_is_one_run() {
 /// What the eventful scenario comes to, on every machine and in every profile. A change of what a run
 /// does changes the trace, and a change of who decides what changes the outcome: when one was meant to,
 /// put here what this test prints, `cargo test -p consortium-sim --test determinism golden`.
-const GOLDEN: [(&str, &str, &str); 3] = [
+const GOLDEN: [(&str, &str, &str); 4] = [
     ("pbft", "9313fdb9b16148c4", "f0ea47ffbb4865af"),
     ("clique", "7a14dc5663dd8056", "37944883e17df33e"),
     ("central", "4543814ed19d0f95", "c2ed7e543a5be77d"),
+    (
+        "execute-order-validate",
+        "a9935e1fa46b8623",
+        "211ec7bd5b7b42a7",
+    ),
 ];
 
 #[test]
@@ -122,8 +127,8 @@ fn runs_beside_each_other_are_the_runs_that_they_are_alone() {
             .map(|run| run.join().expect("it ends"))
             .collect()
     });
-    assert_eq!(together[..3], alone);
-    assert_eq!(together[3..], alone);
+    assert_eq!(together[..4], alone);
+    assert_eq!(together[4..], alone);
 }
 
 #[test]

@@ -85,7 +85,9 @@ fn restarting_every_node_at_any_instant_in_any_order_loses_nothing_and_contradic
             let faults = blackout(instant, at_ms);
             let played = play("hour.toml", &[&faults]);
             complaints.extend(complaint(&played).map(|complaint| {
-                format!("{complaint}\nreproduce: cargo run -- scenario hour.toml --set \"{faults}\"")
+                format!(
+                    "{complaint}\nreproduce: cargo run -- scenario hour.toml --set \"{faults}\""
+                )
             }));
         }
     };

@@ -42,11 +42,12 @@ pub(crate) fn registry() -> Arc<Registry> {
     let node = |id: u16| NodeRecord {
         id: NodeId(id),
         member: MemberId(id),
-        role: if id < N {
+        roles: [if id < N {
             NodeRole::Validator
         } else {
             NodeRole::Gateway
-        },
+        }]
+        .into(),
         key: node_key(NodeId(id)).public(),
     };
     Arc::new(Registry {

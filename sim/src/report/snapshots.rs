@@ -102,6 +102,7 @@ fn milk() -> Summary {
         deepest_reorganisation_blocks: 0,
         retracted_after_relied_blocks: 0,
         retracted: 0,
+        invalidated: 0,
         any_region_may_fail: true,
         vital_regions: Vec::new(),
         warnings: vec![
