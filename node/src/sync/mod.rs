@@ -218,8 +218,9 @@ impl Sync {
         match self.goal.take() {
             Some(Goal::Pages(download)) => {
                 // The manifest may be true and cut otherwise than everybody else's: its giver is to blame.
+                self.peers.condemn(download.giver);
                 self.peers.forgive();
-                self.peers.strike(download.giver);
+                self.peers.set(download.giver, Standing::Failed);
                 self.abandon();
             }
             Some(Goal::Manifest) => {
@@ -338,7 +339,6 @@ impl Sync {
                     pages: Vec::new(),
                 }));
                 self.peers.refresh();
-                self.peers.praise(peer);
             }
         }
         self.peers.rotate(peer);
