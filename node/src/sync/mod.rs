@@ -44,7 +44,7 @@ use crate::{
 /// with each failure in a row.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// They double up to this.
-pub const PATIENCE_MAX: Duration = Duration::from_secs(60);
+pub const PATIENCE_MAX: Duration = Duration::from_mins(1);
 /// Manifests that may turn out to be useless before a node is content with blocks.
 const MANIFESTS: u32 = 3;
 

@@ -38,7 +38,7 @@ fn tampered(
         lie.unwrap_or(Fate::Arrives)
     });
     net.behind(3);
-    net.run(Duration::from_secs(300));
+    net.run(Duration::from_mins(5));
     net
 }
 
@@ -119,13 +119,13 @@ fn what_was_ordered_before_the_snapshot_does_not_execute_again_r39() {
     }
     assert_eq!(net.nodes[3].status().pending, 0);
     // Even a block that a whole committee signed cannot execute it again: its number is spent.
-    let mut next = Library {
+    let mut fork = Library {
         ledger: net.nodes[3].ledger().clone(),
         next_nonce: 0,
     };
-    let before = next.ledger.state().clone();
-    next.grow(1);
-    assert_eq!(*next.ledger.state(), before);
+    let before = fork.ledger.state().clone();
+    fork.grow(1);
+    assert_eq!(*fork.ledger.state(), before);
     let new = order(library.next_nonce);
     net.submit(3, &new);
     assert!(matches!(net.notes[3].last(), Some(Note::Admitted(tx)) if *tx == new.id()));
@@ -136,7 +136,7 @@ fn without_leave_it_fetches_all_blocks() {
     let library = Library::grown(LENGTH, 1);
     let mut net = scene(&library, u64::MAX);
     net.behind(3);
-    net.run(Duration::from_secs(60));
+    net.run(Duration::from_mins(1));
     assert_eq!((net.height(3), net.adopted(3)), (LENGTH, vec![]));
     assert_eq!(net.nodes[3].ledger().base(), Height(0));
 }
