@@ -12,6 +12,7 @@ mod recovery;
 mod retransmission;
 mod review;
 mod script;
+mod scripts;
 mod view_changes;
 mod wire;
 

@@ -63,6 +63,9 @@ enum Event<E: Engine> {
 /// Rewrites what travels: the message to deliver, or `None` to lose it.
 pub(crate) type Tamper<M> = Box<dyn FnMut(&Sent<M>) -> Option<Arc<M>>>;
 
+/// Sees each effect before it is carried out; `true`: its replica stops just before.
+pub(crate) type Watch<E> = Box<dyn FnMut(NodeId, &Effect<E>) -> bool>;
+
 /// The network.
 pub(crate) struct Net<E: Engine> {
     pub(crate) now: u64,
@@ -92,6 +95,7 @@ pub(crate) struct Net<E: Engine> {
     build: Box<Build<E>>,
     /// This replica stops before it carries out so many more effects.
     pub(crate) crash_before_effect: Option<(NodeId, usize)>,
+    pub(crate) watch: Option<Watch<E>>,
     /// Whether a replica that is behind gets what the longest honest chain within its reach has.
     pub(crate) hosts_sync: bool,
 }
@@ -150,6 +154,7 @@ impl<E: Engine> Net<E> {
             nonces: 0,
             build: Box::new(build),
             crash_before_effect: None,
+            watch: None,
             hosts_sync: false,
         };
         for node in net.nodes() {
@@ -405,6 +410,14 @@ impl<E: Engine> Net<E> {
                         return;
                     }
                     *left -= 1;
+                }
+                if self
+                    .watch
+                    .as_mut()
+                    .is_some_and(|watch| watch(node, &effect))
+                {
+                    self.replicas[node.index()].crashed = true;
+                    return;
                 }
                 if let Some(answer) = self.carry_out(node, effect) {
                     answers.push_back(answer);
