@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod amnesia;
 mod checkpoints;
 mod faults;
 mod new_views;

@@ -11,6 +11,7 @@ use consortium_node::{
     crypto::{Keypair, SignatureMode},
     engine::{Effect, Engine, Input, Message, Outbox, Recovery, Refusal, Tale, Tip},
     membership::Committee,
+    storage::Stored,
     transaction::{Call, Transaction},
     types::{BlockId, ChainId, Digest, LocalTime, Mono, NodeId, PartyId, Wall},
 };
@@ -208,10 +209,17 @@ impl<E: Engine> Net<E> {
         let log = replica.log.clone();
         let (block, results) = (replica.host.head().clone(), replica.host.results);
         let proof = replica.proofs.last().cloned();
+        let recent = replica.host.chain[1..].iter().zip(&replica.proofs);
+        let recent = recent.map(|(block, proof)| Stored {
+            block: Arc::clone(block),
+            proof: Arc::clone(proof),
+        });
+        let recent: Vec<_> = recent.collect();
         let tip = Tip {
             block: &block,
             proof: proof.as_ref(),
             results,
+            recent: &recent,
         };
         self.input(
             me,
