@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod amnesia;
 mod checkpoints;
 mod faults;
 mod new_views;
@@ -12,6 +13,7 @@ mod recovery;
 mod retransmission;
 mod review;
 mod script;
+mod scripts;
 mod view_changes;
 mod wire;
 
