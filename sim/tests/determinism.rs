@@ -186,11 +186,16 @@ const RESTARTS: &str = "fault=[\
 #[test]
 fn disks_of_bytes_and_disks_of_records_start_the_same_machines_again() {
     for protocol in PROTOCOLS {
-        let records = eventful(protocol, &[RESTARTS]);
-        assert_eq!(eventful(protocol, &[RESTARTS]), records, "{protocol}");
-        let bytes = eventful(protocol, &[RESTARTS, "host.wire=\"eager\""]);
+        let honest = "cheat=[]";
+        let records = eventful(protocol, &[RESTARTS, honest]);
+        assert_eq!(
+            eventful(protocol, &[RESTARTS, honest]),
+            records,
+            "{protocol}"
+        );
+        let bytes = eventful(protocol, &[RESTARTS, honest, "host.wire=\"eager\""]);
         assert_eq!(bytes, records, "{protocol}");
-        let healthy = eventful(protocol, &["fault=[]"]);
+        let healthy = eventful(protocol, &["fault=[]", honest]);
         assert_ne!(
             records.trace, healthy.trace,
             "{protocol}: something happened"
