@@ -6,7 +6,7 @@ use consortium_sim::{
     net::matrix,
     scenario::{
         INVARIANTS, Loaded, Source, Warning, load,
-        plan::{CheatKind, FaultKind, Matrix, Pace, Protocol, Target},
+        plan::{CheatKind, FaultKind, Matrix, Pace, Phase, Protocol, REWRITES, Target},
     },
     time::Time,
 };
@@ -298,6 +298,14 @@ fn the_documentation_names_every_key_with_a_default_and_every_invariant() {
                 ),
             }
         }
+    }
+    for (change, _) in REWRITES {
+        let quoted = format!("`\"{change}\"`");
+        assert!(docs.contains(&quoted), "{change} is not documented");
+    }
+    for (phase, _) in Phase::ALL {
+        let quoted = format!("`\"{phase}\"`");
+        assert!(docs.contains(&quoted), "{phase} is not documented");
     }
     for name in INVARIANTS {
         assert!(

@@ -27,7 +27,7 @@ pub use warning::Warning;
 use self::{
     plan::{Expect, Plan},
     problem::Log,
-    read::{cheats, consensus, faults, fleet, network, people},
+    read::{cheats, consensus, faults, fleet, network, people, schedules},
     reader::{Names, Section},
     tree::Table,
 };
@@ -35,7 +35,7 @@ use self::{
 const DEFAULTS: &str = include_str!("../../data/defaults.toml");
 const MACHINES: &str = include_str!("../../data/machines.toml");
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "seed",
     "duration",
     "warm_up",
@@ -54,6 +54,7 @@ const KEYS: [&str; 20] = [
     "golden",
     "fault",
     "cheat",
+    "schedule",
     "expect",
     "host",
 ];
@@ -164,6 +165,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         cold_chain: fleet::cold_chain(&root, &party_names, &parties),
         faults: faults::faults(&root, &members, &member_names, length),
         cheats: cheats::cheats(&root, &members, &member_names, &fleet, length),
+        schedules: schedules::schedules(&root, &members, &member_names, length),
         expect: Expect {
             violations: cheats::violations(&root),
         },

@@ -8,7 +8,7 @@ use super::{
     Event, World,
     host::{Input, Taken},
 };
-use crate::fact::Fact;
+use crate::{fact::Fact, scenario::plan::Phase};
 
 impl World<'_> {
     pub(super) fn serial(&mut self, node: NodeId, input: Input) {
@@ -48,7 +48,10 @@ impl World<'_> {
     pub(super) fn emit(&mut self, node: NodeId, actions: Vec<Action>) {
         let mut late = Vec::new();
         for action in actions {
-            let host = &mut self.hosts[node.index()];
+            let host = &self.hosts[node.index()];
+            if host.is_doomed {
+                return;
+            }
             match action {
                 Action::Arm { timer, after } => {
                     let life = host.life;
@@ -56,18 +59,7 @@ impl World<'_> {
                         .push(self.now + after, node, node, Event::Timer { life, timer });
                 }
                 action if host.barrier > self.now => late.push(action),
-                Action::Persist(write) => {
-                    if self.plan.host.eager_wire {
-                        let bytes: usize = write.encode().iter().map(Vec::len).sum();
-                        assert_eq!(bytes, write.wire_len(), "a record misstates its length");
-                    }
-                    let waits = matches!(write, Write::Log(_));
-                    host.usage.logged_bytes += write.wire_len() as u64;
-                    let durable = host.disk.write(self.now, write);
-                    if waits {
-                        host.barrier = durable;
-                    }
-                }
+                Action::Persist(write) => self.persist(node, write),
                 Action::Send { to, packet } => self.send(node, to, &packet),
                 Action::Note(said) => self.tell(&Fact::Node { node, note: said }),
             }
@@ -84,6 +76,34 @@ impl World<'_> {
                     actions: late,
                 },
             );
+        }
+    }
+
+    /// Hands a write to the disk, or crashes over it.
+    fn persist(&mut self, node: NodeId, write: Write) {
+        let strike = self.due_for_record(node, &write);
+        if let Some((schedule, Phase::BeforePersist)) = strike {
+            return self.strike(schedule, node);
+        }
+        if self.plan.host.eager_wire {
+            let bytes: usize = write.encode().iter().map(Vec::len).sum();
+            assert_eq!(bytes, write.wire_len(), "a record misstates its length");
+        }
+        let waits = matches!(write, Write::Log(_));
+        let host = &mut self.hosts[node.index()];
+        host.usage.logged_bytes += write.wire_len() as u64;
+        let durable = host.disk.write(self.now, write);
+        if waits {
+            host.barrier = durable;
+        }
+        let life = host.life;
+        match strike {
+            Some((schedule, Phase::AfterDurable)) if durable > self.now => {
+                let strike = Event::Strike { life, schedule };
+                self.queue.push(durable, node, node, strike);
+            }
+            Some((schedule, _)) => self.strike(schedule, node),
+            None => {}
         }
     }
 
