@@ -149,11 +149,16 @@ fn in_words<S: Serializer>(change: &Rewrite, serializer: S) -> Result<S::Ok, S::
 }
 
 impl Plan {
+    /// Schedules in which a member lies.
+    pub fn rewrites(&self) -> impl Iterator<Item = &About> {
+        let lies = |schedule: &&SchedulePlan| matches!(schedule.kind, ScheduleKind::Rewrite { .. });
+        let lies = self.schedules.iter().filter(lies);
+        lies.map(|schedule| &schedule.about)
+    }
+
     /// Members whose validators lie in a schedule.
     pub fn rewriters(&self) -> BTreeSet<MemberIndex> {
-        let lies = |schedule: &&SchedulePlan| matches!(schedule.kind, ScheduleKind::Rewrite { .. });
-        let liars = self.schedules.iter().filter(lies);
-        liars.flat_map(|lie| &lie.about.from).copied().collect()
+        self.rewrites().flat_map(|lie| &lie.from).copied().collect()
     }
 
     /// Whether a schedule lets a validator start again.

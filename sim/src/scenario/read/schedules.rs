@@ -102,13 +102,13 @@ impl<'a> Reader<'a, '_> {
                     section.problem(key, "this phase is about records", Some(hint));
                 }
             }
-            self.kinds(section, "record", &records())
+            kinds(section, "record", &records())
         } else {
             if section.get("record").is_some() {
                 let hint = "say `message`, or choose a phase of persisting".to_owned();
                 section.problem("record", "this phase is about messages", Some(hint));
             }
-            self.kinds(section, "message", &messages())
+            kinds(section, "message", &messages())
         };
         let since = optional_span(section, "since").map_or(Time::ZERO, |span| Time(nanos(span)));
         self.check_instant(section, "since", since);
@@ -141,26 +141,6 @@ impl<'a> Reader<'a, '_> {
             let hint = format!("the run lasts {}", spell(self.length));
             section.problem(key, "this is after the end of the run", Some(hint));
         }
-    }
-
-    /// Kinds of messages or records: one name, or a list of them.
-    fn kinds(&self, section: &Section<'a>, key: &str, known: &[&'static str]) -> Vec<String> {
-        let mut kinds = Vec::new();
-        for node in one_or_more(section, key) {
-            let Some(name) = section.text_of(node, key) else {
-                continue;
-            };
-            if !known.contains(&name) {
-                let hint = suggest::nearest(name, known.iter().copied()).map_or_else(
-                    || format!("{key}s: {}", known.join(", ")),
-                    |near| format!("did you mean \"{near}\"?"),
-                );
-                let message = format!("there is no {key} {}", quote(name));
-                section.log().add(node.span, message, Some(hint));
-            }
-            kinds.push(name.to_owned());
-        }
-        kinds
     }
 
     /// Members: one name, or a list of them; none if the key is absent.
@@ -206,6 +186,26 @@ fn kind_of(section: &Section<'_>) -> Option<&'static str> {
     let keys: Vec<&str> = COMMON.iter().chain(*keys).copied().collect();
     section.only(&keys);
     Some(kind)
+}
+
+/// Kinds of messages or records: one name, or a list of them.
+fn kinds(section: &Section<'_>, key: &str, known: &[&'static str]) -> Vec<String> {
+    let mut kinds = Vec::new();
+    for node in one_or_more(section, key) {
+        let Some(name) = section.text_of(node, key) else {
+            continue;
+        };
+        if !known.contains(&name) {
+            let hint = suggest::nearest(name, known.iter().copied()).map_or_else(
+                || format!("{key}s: {}", known.join(", ")),
+                |near| format!("did you mean \"{near}\"?"),
+            );
+            let message = format!("there is no {key} {}", quote(name));
+            section.log().add(node.span, message, Some(hint));
+        }
+        kinds.push(name.to_owned());
+    }
+    kinds
 }
 
 fn crash(section: &Section<'_>, phase: Phase) -> ScheduleKind {
