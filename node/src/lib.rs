@@ -24,6 +24,7 @@ pub mod mempool;
 pub mod node;
 pub mod pbft;
 pub mod quorum;
+pub mod rewrite;
 pub mod sealed;
 pub mod storage;
 pub mod sync;

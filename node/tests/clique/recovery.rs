@@ -39,6 +39,7 @@ fn restart(net: &mut Net<Clique>, nodes: impl IntoIterator<Item = usize>, disk: 
         let records = host.log.clone();
         net.hosts[node] = host;
         let tip = Tip {
+            recent: &[],
             block: &genesis,
             proof: None,
             results: Results::default(),

@@ -4,6 +4,7 @@
 mod support;
 
 mod amnesia;
+mod certificates;
 mod checkpoints;
 mod faults;
 mod new_views;

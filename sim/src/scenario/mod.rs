@@ -27,7 +27,7 @@ pub use warning::Warning;
 use self::{
     plan::Plan,
     problem::Log,
-    read::{cheats, consensus, faults, fleet, network, people},
+    read::{cheats, consensus, faults, fleet, network, people, schedules},
     reader::{Names, Section},
     tree::Table,
 };
@@ -35,7 +35,7 @@ use self::{
 const DEFAULTS: &str = include_str!("../../data/defaults.toml");
 const MACHINES: &str = include_str!("../../data/machines.toml");
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "seed",
     "duration",
     "warm_up",
@@ -55,6 +55,7 @@ const KEYS: [&str; 21] = [
     "golden",
     "fault",
     "cheat",
+    "schedule",
     "expect",
     "host",
 ];
@@ -165,6 +166,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         cold_chain: fleet::cold_chain(&root, &party_names, &parties),
         faults: faults::faults(&root, &members, &member_names, length),
         cheats: cheats::cheats(&root, &members, &member_names, &fleet, length),
+        schedules: schedules::schedules(&root, &members, &member_names, length),
         expect: cheats::expect(&root),
         machine: network::machine(&root, profiles),
         clock_skew: root.duration("clock_skew", Duration::ZERO),
