@@ -9,6 +9,7 @@ use consortium_node::{
     engine::{FaultModel, Forks, Kind, Message, ReplyRule, Slot, Status},
     ledger::{Ledger, state::State},
     node::{Actions, Claims, ConsensusPacket, Event, Node, NodeStatus, Packet},
+    storage::LogRecord,
     types::{Height, LocalTime, NodeId, View},
 };
 
@@ -93,7 +94,7 @@ impl Node for Toy {
 
     fn handle(&mut self, _: LocalTime, event: Event<'_>, actions: &mut Actions) {
         match event {
-            Event::Start => self.broadcast(actions),
+            Event::Start | Event::Recovered(_) => self.broadcast(actions),
             Event::Packet { .. } => {
                 self.heard += 1;
                 let all = (self.round + 1) * u64::from(self.nodes - 1);
@@ -127,5 +128,9 @@ impl Node for Toy {
 
     fn decode(&self, _: &[u8]) -> Result<Packet, CodecError> {
         Err(CodecError::refused("toys stay at home"))
+    }
+
+    fn decode_record(&self, _: &[u8]) -> Result<LogRecord, CodecError> {
+        Err(CodecError::refused("toys forget"))
     }
 }

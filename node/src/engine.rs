@@ -6,6 +6,8 @@
 //!   carries out the effects in their order. It may do so late (a slow disk) but never out of order.
 //! - [`Effect::Persist`] is a barrier: sends, finality and replies that come after it, in this step or
 //!   a later one, wait until the record is durable. Timers do not wait.
+//! - A node that starts again is told what its disk holds with [`Input::Recovered`] in place of
+//!   [`Input::Start`]; nothing that it says afterwards may contradict what left it before.
 //! - [`Effect::Head`] may move to another branch; [`Effect::Final`] comes in order of height and is never
 //!   withdrawn. A protocol without finality never says `Final`.
 //! - Timers carry what they are about (their view, say), so that a stale one is harmless.
@@ -19,6 +21,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crate::{
     block::{Block, Finality, Results},
     crypto::Keypair,
+    membership::Committee,
     quorum::Vote,
     types::{BlockId, Digest, Height, LocalTime, Mono, NodeId, Seq, View, Wall},
 };
@@ -104,6 +107,29 @@ pub trait Record: Clone + Debug + BorshSerialize + BorshDeserialize + 'static {
     fn wire_len(&self) -> usize;
 }
 
+/// What a machine that starts again found on its disk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Recovery {
+    /// All that was made durable, and nothing else.
+    Clean,
+    /// All that was made durable; behind it lies something damaged that never was.
+    Torn,
+    /// What was made durable is gone, damaged, or older than it should be: the node may have said
+    /// anything (R40).
+    Lost,
+}
+
+/// The newest final block of a ledger.
+#[derive(Clone, Copy, Debug)]
+pub struct Tip<'a> {
+    /// The block; genesis if there is no other.
+    pub block: &'a Arc<Block>,
+    /// Why it is final; `None` for genesis.
+    pub proof: Option<&'a Arc<Finality>>,
+    /// What executing it gave.
+    pub results: Results,
+}
+
 /// Names a request for a payload; a later one replaces it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Ticket(pub u64);
@@ -145,6 +171,33 @@ pub enum BlockFault {
 pub enum Input<'a, E: Engine> {
     /// The node starts; the ledger holds nothing but genesis.
     Start,
+    /// The node starts again after a crash, in place of [`Input::Start`].
+    Recovered {
+        /// How much of it can be believed.
+        disk: Recovery,
+        /// This engine's records, oldest first, from the last [`Effect::Truncate`] on.
+        records: &'a [E::Record],
+        /// Where the recovered ledger ends.
+        tip: Tip<'a>,
+    },
+    /// The host fetched this final block from another node, checked its proof, and executed it: the
+    /// final chain ends here now.
+    Synced {
+        /// The block.
+        block: Arc<Block>,
+        /// Why it is final.
+        proof: Arc<Finality>,
+        /// What executing it gave.
+        results: Results,
+    },
+    /// From this height on these decide. Told when the change has been executed, and again after a
+    /// restart, before the height is reached.
+    Committee {
+        /// The first height that they decide.
+        from: Height,
+        /// They.
+        committee: Arc<Committee>,
+    },
     /// A message that arrived from this address. The address is not authenticated: signatures are.
     Message {
         /// Where it came from.
@@ -203,6 +256,12 @@ pub enum Effect<E: Engine> {
     Disarm(E::Timer),
     /// Make this durable before anything that follows leaves.
     Persist(E::Record),
+    /// What was persisted before is no longer needed, but for these: they take its place at once or not
+    /// at all. Nothing waits for it.
+    Truncate(Vec<E::Record>),
+    /// Others have final blocks that this protocol's own retransmission does not bring: fetch them.
+    /// Each is told with [`Input::Synced`].
+    Behind,
     /// Make a block on `parent` as soon as there is something to put into it.
     Want(Want),
     /// No block is wanted any more.
@@ -402,6 +461,8 @@ pub trait Engine: Sized {
     }
     /// Where transactions go.
     fn relay(&self) -> Relay;
+    /// Whether an outsider who knows the committee of its height may believe that a block is final.
+    fn proves(committee: &Committee, block: &Block, proof: &Finality) -> bool;
     /// Takes one input.
     fn step(&mut self, now: LocalTime, input: Input<'_, Self>, out: &mut Outbox<Self>);
     /// Where it stands.

@@ -5,7 +5,7 @@
 //! unchanged.
 //!
 //! Reading order is dependency order: [`types`], [`codec`], [`crypto`], [`membership`], [`quorum`],
-//! [`transaction`], [`block`], [`ledger`], [`contracts`], [`engine`], the protocols ([`pbft`],
+//! [`transaction`], [`block`], [`ledger`], [`contracts`], [`engine`], [`wal`], [`storage`], the protocols ([`pbft`],
 //! [`clique`], [`central`]), [`mempool`], and [`node`] with its one implementation, [`validator`].
 
 pub mod block;
@@ -22,6 +22,8 @@ pub mod node;
 pub mod pbft;
 pub mod quorum;
 pub mod sealed;
+pub mod storage;
 pub mod transaction;
 pub mod types;
 pub mod validator;
+pub mod wal;

@@ -12,10 +12,10 @@ use crate::{
     codec::{self, CodecError},
     crypto::{Keypair, SIGNATURE_LEN, Signable, Signed},
     engine::{
-        Engine, FaultModel, Forks, Kind, Message, Record, Refusal, ReplyRule, Slot, Status, Tale,
-        Work,
+        Engine, FaultModel, Forks, Kind, Message, Refusal, ReplyRule, Slot, Status, Tale, Work,
     },
     ledger::{Entry, Ledger},
+    storage::{LogRecord, Recovered, Write},
     transaction::{Outcome, Transaction},
     types::{BlockId, Height, LocalTime, Mono, NodeId, TxId},
 };
@@ -155,42 +155,6 @@ impl ConsensusPacket {
     }
 }
 
-/// A record of a protocol's log with its type erased.
-#[derive(Clone, Debug)]
-pub struct LogRecord(Arc<dyn AnyRecord>);
-
-trait AnyRecord: Debug {
-    fn wire_len(&self) -> usize;
-    fn encode(&self) -> Vec<u8>;
-}
-
-impl<R: Record> AnyRecord for R {
-    fn wire_len(&self) -> usize {
-        Record::wire_len(self)
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
-    }
-}
-
-impl LogRecord {
-    /// Hides the type of a record.
-    pub fn new<R: Record>(record: R) -> Self {
-        Self(Arc::new(record))
-    }
-
-    /// Bytes on disk: exactly the length of its encoding.
-    pub fn wire_len(&self) -> usize {
-        self.0.wire_len()
-    }
-
-    /// The bytes that a real disk would get.
-    pub fn encode(&self) -> Vec<u8> {
-        self.0.encode()
-    }
-}
-
 /// What a receiver must do before a packet can be used; any core can do it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Demand {
@@ -298,6 +262,8 @@ pub struct TimerId(pub u64);
 pub enum Event<'a> {
     /// It starts.
     Start,
+    /// It starts again, with what its disk holds.
+    Recovered(&'a Recovered),
     /// A packet arrived.
     Packet {
         /// From this address (not authenticated).
@@ -326,8 +292,8 @@ pub enum Action {
         /// From now.
         after: Duration,
     },
-    /// Make this durable before any later action but `Arm` takes place.
-    Persist(LogRecord),
+    /// Write this to the disk; see [`Write`] for what waits for it.
+    Persist(Write),
     /// Tell the observers.
     Note(Note),
 }
@@ -350,6 +316,11 @@ pub enum Note {
     Refused(Refusal),
     /// The chain grew by this block; it has been executed.
     Appended(Arc<Entry>),
+    /// It starts again from this height of its chain.
+    Recovered {
+        /// The height.
+        height: Height,
+    },
     /// The newest block was taken off the chain, because another branch is better.
     Retracted {
         /// Which.
@@ -431,4 +402,6 @@ pub trait Node {
     fn ledger(&self) -> &Ledger;
     /// Reads a packet from bytes.
     fn decode(&self, bytes: &[u8]) -> Result<Packet, CodecError>;
+    /// Reads a record of its log from bytes.
+    fn decode_record(&self, bytes: &[u8]) -> Result<LogRecord, CodecError>;
 }

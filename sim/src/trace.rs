@@ -157,6 +157,7 @@ impl Trace {
                 mixer.pair(6, height.0);
                 mixer.digest(block);
             }
+            Note::Recovered { height } => mixer.pair(7, height.0),
         }
     }
 

@@ -18,6 +18,7 @@ use consortium_node::{
     ledger::{Ledger, State},
     mempool::BatchLimits,
     node::{Action, Actions, Claims, Event, Node, NodeStatus, Packet},
+    storage::LogRecord,
     types::{LocalTime, NodeId},
     validator::{self, Identity, Validator},
 };
@@ -237,6 +238,10 @@ impl Node for Restless {
 
     fn decode(&self, bytes: &[u8]) -> Result<Packet, CodecError> {
         self.0.decode(bytes)
+    }
+
+    fn decode_record(&self, bytes: &[u8]) -> Result<LogRecord, CodecError> {
+        self.0.decode_record(bytes)
     }
 }
 

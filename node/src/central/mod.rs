@@ -33,8 +33,8 @@ use crate::{
     block::{Block, Finality},
     crypto::Keypair,
     engine::{
-        BlockFault, Effect, Engine, FaultModel, Input, Outbox, Refusal, Relay, ReplyRule, Status,
-        Tale, Ticket, Want,
+        self, BlockFault, Effect, Engine, FaultModel, Input, Outbox, Refusal, Relay, ReplyRule,
+        Status, Tale, Ticket, Want,
     },
     membership::Committee,
     quorum::Phase,
@@ -195,6 +195,29 @@ impl Central {
                 }
                 self.follow(now, out);
             }
+        }
+    }
+
+    /// Starts again: what was signed is final, whether or not the chain on the disk has it.
+    fn recover(
+        &mut self,
+        now: LocalTime,
+        records: &[SealedBlock],
+        tip: engine::Tip<'_>,
+        out: &mut Outbox<Self>,
+    ) {
+        self.heard = now.mono;
+        self.tip = Tip::of(tip.block);
+        for sealed in records {
+            if sealed.block().header().parent == self.tip.id {
+                self.finalise(sealed.clone(), out);
+            }
+        }
+        if self.is_database() {
+            self.busy = self.tip.id != tip.block.id();
+            self.want(out);
+        } else {
+            self.poll(now, out);
         }
     }
 
@@ -374,6 +397,10 @@ impl Engine for Central {
         ReplyRule::One
     }
 
+    fn proves(_: &Committee, _: &Block, _: &Finality) -> bool {
+        false
+    }
+
     fn answers(&self) -> bool {
         self.is_database()
     }
@@ -401,8 +428,10 @@ impl Engine for Central {
                 self.busy = false;
                 self.want(out);
             }
-            // A replica executes and has nothing to add.
-            Input::Executed { .. } => {}
+            Input::Recovered { records, tip, .. } => self.recover(now, records, tip, out),
+            Input::Synced { block, .. } => self.tip = Tip::of(&block),
+            // A replica executes and has nothing to add; everyone trusts the same machine for ever.
+            Input::Executed { .. } | Input::Committee { .. } => {}
         }
     }
 

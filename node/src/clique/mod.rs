@@ -70,7 +70,7 @@ pub use self::{
     tree::{BATCH, BATCH_BYTES, KEEP, LOCATOR},
 };
 use crate::{
-    block::Block,
+    block::{Block, Finality},
     crypto::{Keypair, Signed},
     engine::{Engine, FaultModel, Input, Outbox, Relay, ReplyRule, Status, Ticket},
     membership::Committee,
@@ -228,6 +228,10 @@ impl Engine for Clique {
         true
     }
 
+    fn proves(_: &Committee, _: &Block, _: &Finality) -> bool {
+        false
+    }
+
     fn relay(&self) -> Relay {
         Relay::Everyone
     }
@@ -248,8 +252,14 @@ impl Engine for Clique {
             }
             Input::Payload { ticket, block } => self.assembled(now, ticket, block, out),
             Input::Validated { block, verdict } => self.judged(now, block, verdict, out),
-            // Which results go into which header is the host's affair.
-            Input::Executed { .. } => {}
+            Input::Recovered { .. } => {
+                self.heard = now.mono;
+                self.arm_beat(out);
+                self.want(now, out);
+            }
+            // Which results go into which header is the host's affair, nothing is final, and the
+            // committee is given.
+            Input::Executed { .. } | Input::Synced { .. } | Input::Committee { .. } => {}
         }
     }
 

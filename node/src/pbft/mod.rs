@@ -103,9 +103,10 @@ mod view_change;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
-    block::Results,
+    block::{Block, Finality, Results},
     crypto::{Keypair, Signable, Signed},
     engine::{Effect, Engine, FaultModel, Input, Outbox, Relay, ReplyRule, Status, Tale, Ticket},
+    ledger::proof::check_finality,
     membership::Committee,
     types::{BlockId, LocalTime, Mono, NodeId, Seq, View},
 };
@@ -389,6 +390,10 @@ impl Engine for Pbft {
         ReplyRule::WeakQuorum
     }
 
+    fn proves(committee: &Committee, block: &Block, proof: &Finality) -> bool {
+        check_finality(block.id(), proof, committee, COMMIT).is_ok()
+    }
+
     fn relay(&self) -> Relay {
         Relay::Leader
     }
@@ -397,6 +402,7 @@ impl Engine for Pbft {
         self.now = now.mono;
         match input {
             Input::Start => self.start(out),
+            Input::Recovered { .. } | Input::Synced { .. } | Input::Committee { .. } => {}
             Input::Pending(since) => {
                 self.suspicion.oldest_is(since, self.now);
                 self.rearm(out);

@@ -11,7 +11,8 @@ use crate::{
     block::{Block, Finality},
     engine::{Engine, Input, ReplyRule},
     ledger::{Entry, replay::ReplayWindow},
-    node::{Actions, ClientPacket, Note, Packet, ReceiptPage, TxRefusal},
+    node::{Action, Actions, ClientPacket, Note, Packet, ReceiptPage, TxRefusal},
+    storage::{Stored, Write},
     transaction::Transaction,
     types::{BlockId, Height, LocalTime, NodeId, TxId},
 };
@@ -29,6 +30,11 @@ impl<E: Engine> Validator<E> {
         actions: &mut Actions,
     ) {
         let height = block.header().height;
+        let stored = Stored {
+            block: Arc::clone(&block),
+            proof: Arc::clone(&proof),
+        };
+        actions.list.push(Action::Persist(Write::Block(stored)));
         if self.ledger.contains_block(&block.id()).is_some() {
             let entry = self.ledger.finalise(height, proof);
             let (block, results) = (entry.block.id(), entry.results);

@@ -11,6 +11,7 @@
 mod admission;
 mod chain;
 mod proposal;
+mod recovery;
 
 pub use self::proposal::EXTRA_BYTES;
 
@@ -29,9 +30,10 @@ use crate::{
     membership::{Committee, Registry},
     mempool::{BatchLimits, Mempool},
     node::{
-        Action, Actions, Claims, ClientPacket, ConsensusPacket, Event, LogRecord, Node, NodeStatus,
-        Note, Packet, TimerId,
+        Action, Actions, Claims, ClientPacket, ConsensusPacket, Event, Node, NodeStatus, Note,
+        Packet, TimerId,
     },
+    storage::{LogRecord, Write},
     types::{BlockId, Height, LocalTime, Mono, NodeId, TxId},
 };
 
@@ -250,8 +252,14 @@ impl<E: Engine> Validator<E> {
             Effect::Arm { timer, after } => self.arm(timer, after, actions),
             Effect::Disarm(timer) => self.disarm(timer),
             Effect::Persist(record) => {
-                actions.list.push(Action::Persist(LogRecord::new(record)));
+                let write = Write::Log(LogRecord::new(record));
+                actions.list.push(Action::Persist(write));
             }
+            Effect::Truncate(keep) => {
+                let write = Write::Truncate(keep.into_iter().map(LogRecord::new).collect());
+                actions.list.push(Action::Persist(write));
+            }
+            Effect::Behind => {}
             Effect::Want(want) => {
                 self.want = Some(want);
                 self.look_again = true;
@@ -311,6 +319,7 @@ impl<E: Engine> Node for Validator<E> {
     fn handle(&mut self, now: LocalTime, event: Event<'_>, actions: &mut Actions) {
         match event {
             Event::Start => self.step(now, Input::Start, actions),
+            Event::Recovered(found) => self.recover(now, found, actions),
             Event::Packet { from, packet } => self.on_packet(now, from, packet, actions),
             Event::Timer(timer) => self.on_timer(now, timer, actions),
         }
@@ -332,5 +341,9 @@ impl<E: Engine> Node for Validator<E> {
 
     fn decode(&self, bytes: &[u8]) -> Result<Packet, CodecError> {
         Packet::decode::<E>(bytes)
+    }
+
+    fn decode_record(&self, bytes: &[u8]) -> Result<LogRecord, CodecError> {
+        LogRecord::decode::<E::Record>(bytes)
     }
 }

@@ -181,6 +181,7 @@ impl<E: Engine> Net<E> {
                 let begins = host.durable_ns.max(self.now_ns);
                 host.durable_ns = begins + self.fsync.as_nanos() as u64;
             }
+            Effect::Truncate(_) | Effect::Behind => {}
             Effect::Want(want) => {
                 host.want = Some(want);
                 self.assemble(node);

@@ -7,7 +7,7 @@ pub(crate) mod host;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use consortium_node::{
-    block::Block,
+    block::{Block, Finality},
     crypto::{Keypair, SignatureMode},
     engine::{Effect, Engine, Input, Message, Outbox, Refusal, Tale},
     membership::Committee,
@@ -42,7 +42,13 @@ pub(crate) struct Replica<E: Engine> {
     /// What it told, and when.
     pub(crate) tales: Vec<(Mono, Tale)>,
     pub(crate) refusals: Vec<Refusal>,
+    /// All that it ever persisted.
     pub(crate) records: Vec<E::Record>,
+    /// What its disk holds of that: its log, and the proofs of its chain.
+    pub(crate) log: Vec<E::Record>,
+    pub(crate) proofs: Vec<Arc<Finality>>,
+    /// How often it asked for final blocks.
+    pub(crate) behind: usize,
     /// When each block of its chain became final.
     pub(crate) finals: Vec<(Mono, BlockId)>,
     /// Armed timers with the number that makes older ones stale.
@@ -108,6 +114,9 @@ impl<E: Engine> Net<E> {
                 tales: Vec::new(),
                 refusals: Vec::new(),
                 records: Vec::new(),
+                log: Vec::new(),
+                proofs: Vec::new(),
+                behind: 0,
                 finals: Vec::new(),
                 timers: BTreeMap::new(),
             }
@@ -311,7 +320,12 @@ impl<E: Engine> Net<E> {
             Effect::Disarm(timer) => {
                 replica.timers.remove(&timer);
             }
-            Effect::Persist(record) => replica.records.push(record),
+            Effect::Persist(record) => {
+                replica.log.push(record.clone());
+                replica.records.push(record);
+            }
+            Effect::Truncate(keep) => replica.log = keep,
+            Effect::Behind => replica.behind += 1,
             Effect::Want(want) => replica.host.want = Some(want),
             Effect::Unwant => replica.host.want = None,
             Effect::Validate(block) => {
@@ -323,6 +337,7 @@ impl<E: Engine> Net<E> {
             Effect::Final { block, proof } => {
                 Host::check_proof(&block, &proof, &self.committee);
                 let results = replica.host.execute(&block);
+                replica.proofs.push(proof);
                 replica.finals.push((now, block.id()));
                 let block = block.id();
                 return Some(Input::Executed { block, results });

@@ -216,8 +216,8 @@ fn what_was_head_becomes_final_without_being_executed_twice() {
     let said = stage.said();
     assert_eq!(
         said.words(),
-        ["relied", "RECEIPTS"],
-        "answered, not appended"
+        ["store", "relied", "RECEIPTS"],
+        "kept and answered, not appended"
     );
     assert_eq!(stage.node.ledger().final_height(), Height(1));
     assert_eq!(stage.height(), 2);

@@ -33,15 +33,16 @@ fn effects_are_carried_out_in_their_order() {
     assert_eq!(
         said.words(),
         [
-            "tale", "persist", "CUE", "appended", "relied", "RECEIPTS", "CUE", "CUE", "CUE"
+            "tale", "persist", "CUE", "store", "appended", "relied", "RECEIPTS", "CUE", "CUE",
+            "CUE"
         ]
     );
     assert_eq!(said.sent_to("CUE"), [1, 0, 1, 2], "everyone but itself");
     let record = said.0.iter().find_map(|action| match action {
-        Action::Persist(record) => Some(record.encode()),
+        Action::Persist(write) => Some(write.encode()),
         _ => None,
     });
-    assert_eq!(record, Some(vec![7]));
+    assert_eq!(record, Some(vec![vec![7]]));
 }
 
 #[test]

@@ -8,9 +8,10 @@ use consortium_node::{
     block::{Block, Finality, Results},
     crypto::Keypair,
     engine::{
-        BlockFault, Effect, Engine, FaultModel, Forks, Input, Kind, Message, Outbox, Record, Relay,
-        ReplyRule, Slot, Status, Ticket, Want,
+        BlockFault, Effect, Engine, FaultModel, Forks, Input, Kind, Message, Outbox, Record,
+        Recovery, Relay, ReplyRule, Slot, Status, Ticket, Want,
     },
+    membership::Committee,
     node::Event,
     types::{BlockId, Height, LocalTime, Mono, NodeId, View, Wall},
 };
@@ -69,6 +70,9 @@ pub(crate) enum Heard {
     Payload(Ticket, Arc<Block>),
     Validated(BlockId, Result<(), BlockFault>),
     Executed(BlockId, Results),
+    Recovered(Recovery, Vec<u8>, BlockId),
+    Synced(BlockId),
+    Committee(Height, usize),
 }
 
 /// What test and engine share.
@@ -129,6 +133,10 @@ impl Engine for Scripted {
         self.branches
     }
 
+    fn proves(_: &Committee, _: &Block, _: &Finality) -> bool {
+        true
+    }
+
     fn relay(&self) -> Relay {
         self.relay
     }
@@ -137,6 +145,12 @@ impl Engine for Scripted {
         let book = &mut *self.book.borrow_mut();
         book.heard.push(match input {
             Input::Start => return,
+            Input::Recovered { disk, records, tip } => {
+                let marks = records.iter().map(|mark| mark.0).collect();
+                Heard::Recovered(disk, marks, tip.block.id())
+            }
+            Input::Synced { block, .. } => Heard::Synced(block.id()),
+            Input::Committee { from, committee } => Heard::Committee(from, committee.n()),
             Input::Message { .. } => {
                 let effects = book.cues.pop_front().expect("a cue that was written");
                 out.effects.extend(effects);

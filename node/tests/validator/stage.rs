@@ -19,6 +19,7 @@ use consortium_node::{
         Action, Actions, ClientPacket, ConsensusPacket, Event, Node, Note, Packet, ReceiptPage,
         TimerId, TxRefusal,
     },
+    storage::Write,
     transaction::{Call, Order, Outcome, Transaction},
     types::{ChainId, LocalTime, Mono, NodeId, PartyId, TxId, Wall},
     validator::{Config, Identity, Validator},
@@ -370,9 +371,12 @@ impl Said {
             .iter()
             .filter_map(|action| match action {
                 Action::Arm { .. } => None,
-                Action::Persist(_) => Some("persist"),
+                Action::Persist(Write::Log(_)) => Some("persist"),
+                Action::Persist(Write::Truncate(_)) => Some("truncate"),
+                Action::Persist(Write::Block(_)) => Some("store"),
                 Action::Send { packet, .. } => Some(packet.label().0.name),
                 Action::Note(Note::Appended(_)) => Some("appended"),
+                Action::Note(Note::Recovered { .. }) => Some("recovered"),
                 Action::Note(Note::Relied { .. }) => Some("relied"),
                 Action::Note(Note::Retracted { .. }) => Some("retracted"),
                 Action::Note(Note::Admitted(_)) => Some("admitted"),

@@ -11,6 +11,7 @@ use consortium_node::{
     crypto::Keypair,
     ledger::Ledger,
     node::{Action, Actions, Claims, Event, Node, NodeStatus, Packet},
+    storage::LogRecord,
     types::{LocalTime, NodeId},
 };
 
@@ -71,5 +72,9 @@ impl Node for Equivocator {
 
     fn decode(&self, bytes: &[u8]) -> Result<Packet, CodecError> {
         self.inner.decode(bytes)
+    }
+
+    fn decode_record(&self, bytes: &[u8]) -> Result<LogRecord, CodecError> {
+        self.inner.decode_record(bytes)
     }
 }

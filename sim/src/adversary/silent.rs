@@ -6,6 +6,7 @@ use consortium_node::{
     codec::CodecError,
     ledger::Ledger,
     node::{Action, Actions, Claims, Event, Node, NodeStatus, Packet},
+    storage::LogRecord,
     types::{LocalTime, NodeId},
 };
 
@@ -47,6 +48,10 @@ impl Node for Silent {
 
     fn decode(&self, bytes: &[u8]) -> Result<Packet, CodecError> {
         self.inner.decode(bytes)
+    }
+
+    fn decode_record(&self, bytes: &[u8]) -> Result<LogRecord, CodecError> {
+        self.inner.decode_record(bytes)
     }
 }
 

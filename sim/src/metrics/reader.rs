@@ -149,7 +149,11 @@ impl Metrics {
                 }
             }
             Note::Relied { height, .. } => self.chains.relied(teller, *height),
-            Note::Engine(_) | Note::Admitted(_) | Note::TxRefused { .. } | Note::Refused(_) => {}
+            Note::Engine(_)
+            | Note::Admitted(_)
+            | Note::TxRefused { .. }
+            | Note::Refused(_)
+            | Note::Recovered { .. } => {}
         }
     }
 }

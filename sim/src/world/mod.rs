@@ -16,6 +16,7 @@ use consortium_node::{
     contracts::application,
     crypto::Keypair,
     node::{Action, Claims, ClientPacket, Node, Packet, TimerId},
+    storage::Write,
     types::{NodeId, TxId},
 };
 
@@ -423,13 +424,16 @@ impl<'r> World<'r> {
                         .push(self.now + after, node, node, Event::Timer { life, timer });
                 }
                 action if host.barrier > self.now => late.push(action),
-                Action::Persist(record) => {
+                Action::Persist(write) => {
                     if self.plan.host.eager_wire {
-                        let bytes = record.encode().len();
-                        assert_eq!(bytes, record.wire_len(), "a record misstates its length");
+                        let bytes: usize = write.encode().iter().map(Vec::len).sum();
+                        assert_eq!(bytes, write.wire_len(), "a record misstates its length");
                     }
-                    host.usage.logged_bytes += record.wire_len() as u64;
-                    host.barrier = host.disk.persist(self.now);
+                    host.usage.logged_bytes += write.wire_len() as u64;
+                    let durable = host.disk.persist(self.now);
+                    if matches!(write, Write::Log(_)) {
+                        host.barrier = durable;
+                    }
                 }
                 Action::Send { to, packet } => self.send(node, to, &packet),
                 Action::Note(said) => self.tell(&Fact::Node { node, note: said }),

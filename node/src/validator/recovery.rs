@@ -1,0 +1,45 @@
+//! Starting again with what the disk holds.
+
+use super::Validator;
+use crate::{
+    engine::{Engine, Input, Tip},
+    node::{Actions, Note},
+    storage::{LogRecord, Recovered},
+    types::LocalTime,
+};
+
+impl<E: Engine> Validator<E> {
+    /// Executes the chain that the disk holds, and hands the engine its own records.
+    ///
+    /// Whoever was told that a block is final has been told; those who were not ask again, and the
+    /// reply cache answers (R2).
+    pub(super) fn recover(&mut self, now: LocalTime, found: &Recovered, actions: &mut Actions) {
+        for stored in &found.chain {
+            let (block, proof) = (stored.block.clone(), Some(stored.proof.clone()));
+            actions.work.executed += block.transactions().len() as u32;
+            self.ledger.append(block, proof, &*self.executor);
+        }
+        self.relied = self.ledger.final_height();
+        let height = self.ledger.height();
+        actions.note(Note::Recovered { height });
+        let records: Vec<E::Record> = found
+            .log
+            .iter()
+            .filter_map(LogRecord::record)
+            .cloned()
+            .collect();
+        assert_eq!(records.len(), found.log.len(), "a log of this protocol");
+        let head = self.ledger.head().clone();
+        let tip = Tip {
+            block: &head.block,
+            proof: head.proof.as_ref(),
+            results: head.results,
+        };
+        let input = Input::Recovered {
+            disk: found.disk,
+            records: &records,
+            tip,
+        };
+        self.step(now, input, actions);
+    }
+}
