@@ -42,6 +42,7 @@ impl<E: Engine> Validator<E> {
         } else {
             self.append(now, block, Some(proof), actions);
         }
+        self.keep_hand_over(height);
         // Nothing at or below a final height can be built on or proposed any more.
         self.tree.retain(|_, block| block.header().height > height);
         self.rely_up_to(height, actions);
@@ -116,6 +117,7 @@ impl<E: Engine> Validator<E> {
         self.look_again = true;
         let results = entry.results;
         actions.note(Note::Appended(entry));
+        self.learn_committee(now, actions);
         self.step(now, Input::Executed { block: id, results }, actions);
     }
 
@@ -146,7 +148,9 @@ impl<E: Engine> Validator<E> {
                 block,
                 height: self.relied,
             });
-            if self.engine.answers() {
+            // Submitters count the word of those who decided the block: nobody else's.
+            let term = self.committees.at(self.relied);
+            if self.engine.answers() && term.committee.contains(self.me.id) {
                 self.answer(&entry, |_| true, actions);
             }
         }

@@ -18,6 +18,8 @@ impl<E: Engine> Validator<E> {
             let (block, proof) = (stored.block.clone(), Some(stored.proof.clone()));
             actions.work.executed += block.transactions().len() as u32;
             self.ledger.append(block, proof, &*self.executor);
+            self.learn_committee(now, actions);
+            self.keep_hand_over(self.ledger.height());
         }
         self.relied = self.ledger.final_height();
         let height = self.ledger.height();

@@ -1,0 +1,64 @@
+//! Who decides: what the chain says about it, told to the engine and kept for outsiders.
+
+use std::sync::Arc;
+
+use super::Validator;
+use crate::{
+    block::Finality,
+    contracts::consortium,
+    engine::{Engine, Input},
+    membership::{Committee, Committees},
+    node::Actions,
+    types::{Height, LocalTime},
+};
+
+impl<E: Engine> Validator<E> {
+    /// Who decides from which height on, as far as the chain here says.
+    pub fn committees(&self) -> &Committees {
+        &self.committees
+    }
+
+    /// The committee that the engine is at work for.
+    pub(super) fn present(&self) -> &Arc<Committee> {
+        let epoch = self.engine.status().view.epoch();
+        let known = self.committees.term(epoch);
+        &known.unwrap_or_else(|| self.committees.newest()).committee
+    }
+
+    /// A block was executed: if it scheduled a committee, the engine learns of it. It asks the state for
+    /// one key, so it costs next to nothing when nothing changes. Where branches come and go no height
+    /// is sure enough to change anything at.
+    pub(super) fn learn_committee(&mut self, now: LocalTime, actions: &mut Actions) {
+        if self.engine.has_branches() {
+            return;
+        }
+        let epoch = self.committees.newest().epoch.next();
+        let Some(seats) = consortium::seats(self.ledger.state(), epoch) else {
+            return;
+        };
+        let committee = seats.committee(self.me.registry.chain);
+        let committee = committee.expect("only committees are seated");
+        let from = seats.from;
+        self.committees.schedule(from, Arc::clone(&committee));
+        self.link_due = Some(self.ledger.height());
+        self.step(now, Input::Committee { from, committee }, actions);
+    }
+
+    /// A block is final: if it is the first one that carries a change of the committee, the link to the
+    /// next one is made while the state that it proves is still here. A protocol whose blocks prove
+    /// nothing has no links.
+    pub(super) fn keep_hand_over(&mut self, height: Height) {
+        let Some(scheduled) = self.link_due else {
+            return;
+        };
+        let entry = self.ledger.entry(height).expect("on the chain");
+        let certified = matches!(entry.proof.as_deref(), Some(Finality::Certificate(_)));
+        if certified && entry.block.header().results.height >= scheduled {
+            let epoch = self.committees.newest().epoch;
+            // A header may carry results that are so old that their state is gone: the next one will do.
+            if self.ledger.hand_over(epoch).is_ok() {
+                self.link_due = None;
+            }
+        }
+    }
+}
