@@ -15,6 +15,7 @@ use crate::{
         Engine, FaultModel, Forks, Kind, Message, Refusal, ReplyRule, Slot, Status, Tale, Work,
     },
     ledger::{Entry, Ledger},
+    membership::Term,
     storage::{LogRecord, Recovered, Write},
     transaction::{Outcome, Transaction},
     types::{BlockId, Height, LocalTime, Mono, NodeId, TxId},
@@ -316,6 +317,8 @@ pub enum Note {
     Refused(Refusal),
     /// The chain grew by this block; it has been executed.
     Appended(Arc<Entry>),
+    /// Its chain says who decides from a later height on.
+    Scheduled(Term),
     /// It starts again from this height of its chain.
     Recovered {
         /// The height.

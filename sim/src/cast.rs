@@ -21,7 +21,7 @@ use crate::{
 pub struct Cast {
     /// The known identities.
     pub registry: Arc<Registry>,
-    /// The validators.
+    /// The validators that decide from the beginning.
     pub committee: Arc<Committee>,
     /// Keys of all nodes, by [`NodeId`].
     pub node_keys: Vec<Arc<Keypair>>,
@@ -54,6 +54,7 @@ impl Cast {
         let nodes = node_records(plan, &node_keys);
         let committee = nodes[..validators]
             .iter()
+            .filter(|node| plan.is_founder(node.member.index()))
             .map(|node| (node.id, node.key))
             .collect();
         let liars = liars(plan);
@@ -80,7 +81,8 @@ impl Cast {
         }
     }
 
-    /// The validators, in turn order.
+    /// All validators, in the order of their numbers: those that decide, and those that joined later or
+    /// left.
     pub fn validators(&self) -> impl ExactSizeIterator<Item = NodeId> + use<> {
         (0..self.validators as u16).map(NodeId)
     }

@@ -158,6 +158,12 @@ impl Trace {
                 mixer.digest(block);
             }
             Note::Recovered { height } => mixer.pair(7, height.0),
+            Note::Scheduled(term) => {
+                mixer.pair(8, term.from.0);
+                for node in term.committee.nodes() {
+                    mixer.word(u64::from(node.0));
+                }
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     contracts::consortium,
     engine::{Engine, Input},
     membership::{Committee, Committees},
-    node::Actions,
+    node::{Actions, Note},
     types::{Height, LocalTime},
 };
 
@@ -39,7 +39,8 @@ impl<E: Engine> Validator<E> {
         let committee = seats.committee(self.me.registry.chain);
         let committee = committee.expect("only committees are seated");
         let from = seats.from;
-        self.committees.schedule(from, Arc::clone(&committee));
+        let term = self.committees.schedule(from, Arc::clone(&committee));
+        actions.note(Note::Scheduled(term.clone()));
         self.link_due = Some(self.ledger.height());
         self.step(now, Input::Committee { from, committee }, actions);
     }

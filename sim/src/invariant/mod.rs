@@ -33,6 +33,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use consortium_node::{
     engine::{ReplyRule, Tale},
+    membership::{Committee, Committees, Term},
     node::{Claims, Note},
     transaction::{Receipt, Transaction, Transition},
     types::{NodeId, PartyId},
@@ -100,6 +101,8 @@ pub struct Seen<'a> {
     pub chains: &'a Chains,
     /// Who signed what.
     pub evidence: &'a Evidence,
+    /// Who decides from which height on, as the honest have it.
+    pub committees: &'a Committees,
 }
 
 impl Seen<'_> {
@@ -112,6 +115,12 @@ impl Seen<'_> {
         } else {
             format!("\"{}\"", self.cast.name_of(node))
         }
+    }
+
+    /// Those who decide what follows the longest honest chain.
+    pub fn deciding(&self) -> &Arc<Committee> {
+        let next = self.chains.tallest().next();
+        &self.committees.at(next).committee
     }
 
     /// A party's name, quoted.
@@ -197,6 +206,7 @@ pub struct Invariants {
     claims: Claims,
     chains: Chains,
     evidence: Evidence,
+    committees: Committees,
     contracts: Contracts,
     /// Calls of the block at hand; kept to reuse its memory.
     performed: Vec<Performed>,
@@ -233,10 +243,20 @@ impl Invariants {
             claims,
             chains: Chains::new(validators),
             evidence: Evidence::new(validators),
+            committees: Committees::new(Arc::clone(&cast.committee)),
             contracts: Contracts::default(),
             performed: Vec::new(),
             courts: courts.collect(),
             cast,
+        }
+    }
+
+    /// An honest validator learned who decides next. The first word counts: whether the others have
+    /// the same state is for other invariants to say.
+    fn scheduled(&mut self, term: &Term) {
+        if term.epoch > self.committees.newest().epoch {
+            let committee = Arc::clone(&term.committee);
+            self.committees.schedule(term.from, committee);
         }
     }
 
@@ -258,6 +278,7 @@ impl Invariants {
             claims: &self.claims,
             chains: &self.chains,
             evidence: &self.evidence,
+            committees: &self.committees,
         };
         for (invariant, court) in &mut self.courts {
             if !court.is_waived() {
@@ -300,6 +321,7 @@ impl Reader for Invariants {
                 Note::Retracted { block } if honest => {
                     retraction = Some(self.chains.retract(*node, block));
                 }
+                Note::Scheduled(term) if honest => self.scheduled(term),
                 Note::Relied { height, .. } if honest => self.chains.rely(*node, *height),
                 // Where a fork may make an honest node vote twice, votes prove nothing.
                 Note::Engine(Tale::Voted(vote)) if has_finality(&self.claims) => {
@@ -320,6 +342,7 @@ impl Reader for Invariants {
                 claims: &self.claims,
                 chains: &self.chains,
                 evidence: &self.evidence,
+                committees: &self.committees,
             },
             append,
             retraction,

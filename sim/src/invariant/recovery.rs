@@ -26,11 +26,12 @@ pub struct Recovery {
 impl Recovery {
     /// The end of a run of `plan` in which these faults never healed and these validators are up.
     pub fn new(plan: &Plan, seen: &Seen<'_>, active: &BTreeSet<usize>, alive: &[bool]) -> Self {
-        let n = seen.cast.committee.n();
+        let committee = seen.deciding();
+        let n = committee.n();
         let (counted, needed) = match seen.claims.faults {
             FaultModel::Trusted => (1, 1),
             FaultModel::Crash => (n, n / 2 + 1),
-            FaultModel::Byzantine => (n, seen.cast.committee.quorum()),
+            FaultModel::Byzantine => (n, committee.quorum()),
         };
         let replies = plan.gateway.reply_quorum.unwrap_or(0).min(counted);
         let mut recovery = Self {
@@ -42,7 +43,7 @@ impl Recovery {
                 .map(|node| seen.cast.member_of(NodeId(node)))
                 .collect(),
         };
-        for node in seen.cast.validators().take(counted) {
+        for node in committee.nodes().take(counted) {
             let up = alive.get(node.index()).copied().unwrap_or(true);
             if up && seen.cast.is_honest(node) {
                 recovery.strength[seen.cast.member_of(node)] += 1;

@@ -153,7 +153,8 @@ impl Metrics {
             | Note::Admitted(_)
             | Note::TxRefused { .. }
             | Note::Refused(_)
-            | Note::Recovered { .. } => {}
+            | Note::Recovered { .. }
+            | Note::Scheduled(_) => {}
         }
     }
 }

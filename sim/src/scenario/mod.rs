@@ -27,7 +27,7 @@ pub use warning::Warning;
 use self::{
     plan::{Expect, Plan},
     problem::Log,
-    read::{cheats, consensus, faults, fleet, network, people},
+    read::{changes, cheats, consensus, faults, fleet, network, people},
     reader::{Names, Section},
     tree::Table,
 };
@@ -35,7 +35,7 @@ use self::{
 const DEFAULTS: &str = include_str!("../../data/defaults.toml");
 const MACHINES: &str = include_str!("../../data/machines.toml");
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "seed",
     "duration",
     "warm_up",
@@ -52,6 +52,7 @@ const KEYS: [&str; 20] = [
     "fleet",
     "leg",
     "golden",
+    "change",
     "fault",
     "cheat",
     "expect",
@@ -144,6 +145,9 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
     network::check_regions(&member_sections, &members, &network);
     let validators = members.iter().map(|member| member.validators).sum();
     let fleet = fleet::fleet(&root, &party_names, &parties, length);
+    let consensus = consensus::consensus(&root, validators);
+    let protocol = &consensus.protocol;
+    let changes = changes::changes(&root, &members, &member_names, protocol, length);
     let name = source.path.file_stem().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
     Plan {
@@ -158,7 +162,8 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         duration,
         warm_up,
         drain: root.duration("drain", Duration::ZERO),
-        consensus: consensus::consensus(&root, validators),
+        consensus,
+        changes,
         mempool: consensus::mempool(&root),
         gateway: consensus::gateway(&root, members.len()),
         cold_chain: fleet::cold_chain(&root, &party_names, &parties),

@@ -52,6 +52,8 @@ pub struct Plan {
     pub cold_chain: ColdChain,
     /// The sensors.
     pub fleet: FleetPlan,
+    /// Who joins and who leaves the committee, in the order of time.
+    pub changes: Vec<ChangePlan>,
     /// What breaks.
     pub faults: Vec<FaultPlan>,
     /// Who cheats.
@@ -68,9 +70,17 @@ impl Plan {
         Time::ZERO + self.duration + self.drain
     }
 
-    /// Number of validators.
+    /// Number of validators, of those that join later too.
     pub fn validators(&self) -> usize {
         self.members.iter().map(|member| member.validators).sum()
+    }
+
+    /// Whether a member's validators decide from the beginning: its first change, if it has any, is not
+    /// that it joins.
+    pub fn is_founder(&self, member: MemberIndex) -> bool {
+        let mut changes = self.changes.iter();
+        let first = changes.find(|change| change.member == member);
+        first.is_none_or(|change| change.kind == ChangeKind::Leaves)
     }
 }
 
@@ -326,6 +336,27 @@ pub struct LegPlan {
     pub humidity_mpct: i64,
     /// What the golden package's sensor reads: tenths of a degree, tenths of a per cent.
     pub golden: Option<(i64, i64)>,
+}
+
+/// A change of the committee with its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct ChangePlan {
+    /// When the members begin to approve it.
+    pub at: Time,
+    /// Whose validators it is about.
+    pub member: MemberIndex,
+    /// What.
+    pub kind: ChangeKind,
+}
+
+/// What a member does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeKind {
+    /// Its validators join those that decide.
+    Joins,
+    /// Its validators decide no longer; they may keep a ledger all the same.
+    Leaves,
 }
 
 /// A fault with its time.

@@ -19,6 +19,7 @@
 //! for all that waits, and what a step costs does not grow with how much does (but by a logarithm).
 
 mod pending;
+mod rule;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -28,8 +29,8 @@ use std::{
 
 use consortium_node::{
     crypto::Signed,
-    engine::{FaultModel, ReplyRule},
-    membership::{Committee, Registry},
+    engine::FaultModel,
+    membership::{Committees, Registry, Term},
     node::{Claims, ClientPacket, Packet, ReceiptPage, TxRefusal},
     transaction::{Call, Transaction},
     types::{NodeId, PartyId, TxId},
@@ -44,6 +45,7 @@ use crate::{
 
 use super::{CONSTRUCTOR, TEMPLATE};
 use pending::{Answer, Pending};
+use rule::Rule;
 
 /// Whether someone with these application roles may ever call this function of this template.
 pub type Permits = fn(template: &str, function: &str, roles: &BTreeSet<String>) -> bool;
@@ -87,12 +89,15 @@ pub struct GatewayCounters {
 #[derive(Debug)]
 pub struct Gateway {
     registry: Arc<Registry>,
-    committee: Arc<Committee>,
+    /// Who decides from which height on.
+    committees: Committees,
     permits: Permits,
+    /// The place of its own member among the validators, where asking begins.
+    own: usize,
     /// Whom to ask: its own member's validator first.
     validators: Vec<NodeId>,
-    /// Equal answers that make one.
-    needed: usize,
+    /// How many equal answers make one.
+    rule: Rule,
     retry_after: Duration,
     /// Transactions sent and not answered, at most: the rest waits here.
     window: usize,
@@ -124,27 +129,20 @@ impl Gateway {
         claims: &Claims,
         permits: Permits,
     ) -> Self {
-        let mut validators: Vec<NodeId> = cast.validators().collect();
-        if claims.faults == FaultModel::Trusted {
-            validators.truncate(1);
-        } else {
-            let own = cast.validator_of(member).map_or(member, NodeId::index);
-            let first = own % validators.len();
-            validators.rotate_left(first);
-        }
-        let claimed = match claims.reply {
-            ReplyRule::One | ReplyRule::Depth(_) => 1,
-            ReplyRule::WeakQuorum => cast.committee.weak_quorum(),
+        let rule = Rule {
+            trusted: claims.faults == FaultModel::Trusted,
+            reply: claims.reply,
+            wanted: plan.gateway.reply_quorum,
         };
-        // A plan for several protocols may ask for more validators than this one has to ask.
-        let wanted = plan.gateway.reply_quorum.unwrap_or(claimed);
-        let needed = wanted.min(validators.len());
+        let committees = Committees::new(Arc::clone(&cast.committee));
+        let own = cast.validator_of(member).map_or(member, NodeId::index);
         Self {
             registry: Arc::clone(&cast.registry),
-            committee: Arc::clone(&cast.committee),
+            validators: rule.asked(&committees, own),
+            committees,
             permits,
-            validators,
-            needed,
+            own,
+            rule,
             // A retry in no time at all would never let time pass.
             retry_after: plan.gateway.retry_after.max(Duration::from_millis(1)) + patience(plan),
             window: plan.gateway.window,
@@ -159,6 +157,16 @@ impl Gateway {
             own_silent: false,
             fallback: None,
             counters: GatewayCounters::default(),
+        }
+    }
+
+    /// Who decides from a later height on; it takes this for public knowledge, like the registry.
+    pub fn scheduled(&mut self, term: &Term) {
+        if term.epoch > self.committees.newest().epoch {
+            let committee = Arc::clone(&term.committee);
+            self.committees.schedule(term.from, committee);
+            self.validators = self.rule.asked(&self.committees, self.own);
+            self.own_silent = false;
         }
     }
 
@@ -343,7 +351,8 @@ impl Gateway {
 
     fn receipts(&mut self, now: Time, page: &Signed<ReceiptPage>, out: &mut Vec<GatewayOutput>) {
         let by = page.signer();
-        if !self.committee.contains(by) || !self.registry.verify_node(page) {
+        let deciders = &self.committees.at(page.body().height).committee;
+        if !deciders.contains(by) || !self.registry.verify_node(page) {
             self.counters.bad_pages += 1;
             return;
         }
@@ -364,7 +373,8 @@ impl Gateway {
             return;
         };
         let (equal, others) = pending.answer(by, &answer);
-        if equal >= self.needed {
+        let deciders = &self.committees.at(answer.height).committee;
+        if equal >= self.rule.needed(deciders) {
             self.counters.mismatching_receipts += others as u64;
             self.forget(tx);
             out.push(GatewayOutput::Fact(Fact::Final {
@@ -395,7 +405,8 @@ impl Gateway {
         }
         let equal = pending.refuse(from, reason);
         let own_word = from == self.validators[0] && !pending.is_answered();
-        if own_word || equal >= self.needed {
+        let needed = self.rule.needed(&self.committees.newest().committee);
+        if own_word || equal >= needed {
             self.forget(tx);
             let reason = Rejection::Door(reason);
             out.push(GatewayOutput::Fact(Fact::Rejected { tx, reason }));
