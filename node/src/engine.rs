@@ -328,6 +328,10 @@ pub enum Tale {
         /// What was agreed on.
         digest: Digest,
     },
+    /// Its disk does not show what it signed: it signs nothing until it cannot contradict itself (R40).
+    Muted,
+    /// It signs again: whatever it signed before lies below this slot.
+    Unmuted(Seq),
     /// It holds two signed statements of one member that contradict each other.
     Equivocation {
         /// Whose.

@@ -209,6 +209,8 @@ impl Trace {
                 mixer.pair(5, seq.0);
                 mixer.digest(digest);
             }
+            Tale::Muted => mixer.word(7),
+            Tale::Unmuted(seq) => mixer.pair(8, seq.0),
             Tale::Equivocation { by, slot } => {
                 mixer.pair(6, u64::from(by.0));
                 mixer.pair(slot.view.0, slot.seq.0);

@@ -6,8 +6,9 @@ use crate::{
     codec,
     crypto::Signed,
     engine::{Effect, Outbox, Refusal, Slot, Tale},
+    membership::Committee,
     quorum::{Certificate, Counted, Tally, Vote},
-    types::{Seq, View},
+    types::{Digest, Seq, View},
 };
 
 use super::{
@@ -35,6 +36,19 @@ impl Checkpoints {
         }
     }
 
+    /// Counts this replica's own vote of an earlier life.
+    pub(super) fn remember(&mut self, committee: &Committee, vote: &Signed<Vote>) {
+        let tally = self.tallies.entry(vote.body().slot).or_default();
+        tally.add(committee, vote);
+    }
+
+    /// A checkpoint that was stable in an earlier life.
+    pub(super) fn remember_stable(&mut self, certificate: Certificate) {
+        let seq = certificate.vote().slot;
+        self.tallies = self.tallies.split_off(&seq.next());
+        self.stable = Some(certificate);
+    }
+
     /// The votes of the member at `position` for checkpoints that are not stable yet.
     pub(super) fn votes_of(&self, position: usize) -> impl Iterator<Item = &Signed<Vote>> {
         self.tallies
@@ -57,6 +71,21 @@ impl Pbft {
         if seq <= self.log.low() {
             return;
         }
+        let vote = Vote {
+            phase: CHECKPOINT,
+            view: View(0),
+            slot: seq,
+            digest: self.state_after(seq, out),
+        };
+        let signed = self.sign(vote, out);
+        out.push(Effect::Persist(Record::Checkpoint(signed.clone())));
+        out.tell(Tale::Voted(vote));
+        out.broadcast(PbftMessage::Checkpoint(signed.clone()));
+        self.count_checkpoint(&signed, out);
+    }
+
+    /// Digest of this replica's state, if `seq` is the last slot that led to it.
+    pub(super) fn state_after(&self, seq: Seq, out: &mut Outbox<Self>) -> Digest {
         let state = (
             seq,
             self.head,
@@ -65,17 +94,7 @@ impl Pbft {
             self.results.receipts_root,
         );
         out.work.hashed_bytes += 8 + 32 + 8 + 32 + 32;
-        let vote = Vote {
-            phase: CHECKPOINT,
-            view: View(0),
-            slot: seq,
-            digest: codec::digest("checkpoint", &state),
-        };
-        let signed = self.sign(vote, out);
-        out.push(Effect::Persist(Record::Checkpoint(signed.clone())));
-        out.tell(Tale::Voted(vote));
-        out.broadcast(PbftMessage::Checkpoint(signed.clone()));
-        self.count_checkpoint(&signed, out);
+        codec::digest("checkpoint", &state)
     }
 
     /// §4.3: upon receiving CHECKPOINT (R14).
@@ -120,6 +139,7 @@ impl Pbft {
         }
         if let Some(seq) = self.checkpoints.claimed_by(self.committee.weak_quorum()) {
             self.log.touch(seq);
+            out.push(Effect::Behind);
         }
     }
 
@@ -172,9 +192,10 @@ impl Pbft {
         self.committed = self.committed.max(seq);
         self.missing.retain(|slot, _| *slot > seq);
         self.checkpoints.tallies = self.checkpoints.tallies.split_off(&seq.next());
-        out.push(Effect::Persist(Record::Stable(certificate.clone())));
         out.tell(Tale::Stable { seq, digest });
         self.checkpoints.stable = Some(certificate);
+        self.speak_again(out);
+        out.push(Effect::Truncate(self.records()));
         let high = self.log.high();
         let mut within = Vec::new();
         for known in &mut self.checkpoints.ahead {
@@ -185,6 +206,7 @@ impl Pbft {
                 self.count_checkpoint(&vote, out);
             }
         }
+        self.skip_to_stable(out);
         self.release_early(out);
         self.advance(out);
     }

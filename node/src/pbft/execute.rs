@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use crate::{
-    block::Results,
+    block::{Block, Finality, Results},
     engine::{Effect, Outbox, Tale},
+    quorum::Vote,
     types::{BlockId, Seq},
 };
 
-use super::Pbft;
+use super::{
+    Pbft,
+    log::{Chosen, Place},
+};
 
 impl Pbft {
     /// Executes the decided slots that are next in order. A block is handed to the host, whose answer
@@ -57,6 +61,76 @@ impl Pbft {
         self.executed_slot(seq, out);
         self.execute(out);
         self.advance(out);
+    }
+
+    /// The host has fetched a final block and executed it: the slots from the last executed one to the
+    /// block's were void, or the block would have another parent.
+    pub(super) fn on_synced(
+        &mut self,
+        block: &Arc<Block>,
+        proof: &Arc<Finality>,
+        results: Results,
+        out: &mut Outbox<Self>,
+    ) {
+        assert!(
+            self.executing.is_none(),
+            "the host does one thing at a time"
+        );
+        assert_eq!(
+            block.header().parent,
+            self.head,
+            "a fetched block follows the head"
+        );
+        let Finality::Certificate(certificate) = &**proof else {
+            unreachable!("the host checked the proof");
+        };
+        // A slot has one block, unless more than f members lie.
+        let seq = certificate.vote().slot.max(self.executed);
+        if self.log.place(seq) == Place::Inside {
+            let chosen = Chosen::new(certificate.clone(), Some(Arc::clone(block)));
+            self.log.chosen.insert(seq, chosen);
+            if let Some(slot) = self.log.slot_mut(seq) {
+                slot.decided = true;
+            }
+        }
+        self.head = block.id();
+        self.results = results;
+        self.skip_to(seq);
+        if seq.0.is_multiple_of(self.config.checkpoint_interval) {
+            self.take_checkpoint(seq, out);
+        }
+        self.skip_to_stable(out);
+        self.execute(out);
+        self.advance(out);
+    }
+
+    /// Slots up to `seq` are done.
+    fn skip_to(&mut self, seq: Seq) {
+        self.executed = seq;
+        self.log.touch(seq);
+        self.committed = self.committed.max(seq);
+        self.missing.retain(|slot, _| *slot > seq);
+        self.peers.progress();
+        if self.frontier <= seq {
+            (self.frontier, self.tip) = (seq, self.head);
+            self.judging = None;
+        } else {
+            self.retreat();
+        }
+        self.deferred = None;
+    }
+
+    /// Void slots leave no block behind. That only such slots lie between the last executed one and the
+    /// stable checkpoint shows in its digest.
+    pub(super) fn skip_to_stable(&mut self, out: &mut Outbox<Self>) {
+        let Some(certificate) = &self.checkpoints.stable else {
+            return;
+        };
+        let Vote { slot, digest, .. } = *certificate.vote();
+        if slot > self.executed && self.executing.is_none() && self.state_after(slot, out) == digest
+        {
+            self.skip_to(slot);
+        }
     }
 
     /// A slot is done: last-executed never goes down (R24).

@@ -147,7 +147,7 @@ impl Pbft {
                     slot.judged = Some(block);
                 }
                 (self.frontier, self.tip) = (seq, block);
-                if offered {
+                if offered && self.speaks() {
                     self.accept(seq, out);
                 }
             }

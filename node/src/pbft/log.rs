@@ -221,6 +221,12 @@ impl Log {
         self.slots.iter_mut()
     }
 
+    /// The highest slot that was ever prepared here, of those between the watermarks.
+    pub(super) fn prepared(&self) -> Seq {
+        let proved = self.slots().filter(|(_, slot)| slot.proof.is_some());
+        proved.last().map_or(self.low, |(seq, _)| seq)
+    }
+
     /// Notes that an honest replica knows of this slot.
     pub(super) fn touch(&mut self, seq: Seq) {
         self.highest = self.highest.max(seq);

@@ -166,10 +166,14 @@ pub struct Report {
     pub executed: Seq,
     /// Its last stable checkpoint.
     pub stable: Seq,
+    /// The highest slot that is prepared there.
+    pub prepared: Seq,
     /// Whom it asks.
     pub asks: Asks,
-    /// How often it asked before; turns the duty to answer around.
-    pub attempt: u32,
+    /// Grows with each request, over restarts too; turns the duty to answer around.
+    pub attempt: u64,
+    /// The attempt that this is the return for; zero if it is none.
+    pub echo: u64,
     /// What it lacks for the slots that follow `executed`; for those beyond the list, everything.
     pub open: Vec<Lacks>,
 }
@@ -234,10 +238,12 @@ impl crate::engine::Record for Record {
                 SIGNED_PROPOSAL_LEN + 1 + block.as_ref().map_or(0, |block| block.wire_len())
             }
             Self::Prepared(proof) => proof.wire_len(),
-            Self::Checkpoint(_) => SIGNED_VOTE_LEN,
+            Self::Committed(_) | Self::Checkpoint(_) => SIGNED_VOTE_LEN,
+            Self::Body(_, block) => 8 + block.wire_len(),
             Self::ViewChange(message) => message.body().signed_len(),
             Self::NewView(message) => message.body().signed_len(),
             Self::Stable(certificate) => certificate.wire_len(),
+            Self::Mute => 0,
         }
     }
 }
@@ -305,7 +311,7 @@ impl Message for PbftMessage {
             Self::ViewChange(message) => message.body().signed_len(),
             Self::NewView(message) => message.body().signed_len(),
             Self::Status(message) => {
-                8 + 1 + 8 + 8 + 1 + 4 + 4 + message.body().open.len() + SEAL_LEN
+                8 + 1 + 8 + 8 + 8 + 1 + 8 + 8 + 4 + message.body().open.len() + SEAL_LEN
             }
             Self::Fetch(_) => 32 + SEAL_LEN,
             Self::Body(block) => block.wire_len(),
@@ -415,14 +421,20 @@ fn other_vote(
 pub enum Record {
     /// An assignment that this replica made or agreed to; a backup's PREPARE follows from it.
     Accepted(PrePrepare),
-    /// A prepared assignment; this replica's COMMIT follows from it.
+    /// A prepared assignment.
     Prepared(Arc<Prepared>),
+    /// This replica's COMMIT.
+    Committed(Signed<Vote>),
+    /// A block that this replica agreed to for this slot in an earlier view: others may ask for it.
+    Body(Seq, Arc<Block>),
     /// This replica's own checkpoint vote.
     Checkpoint(Signed<Vote>),
     /// This replica left its view for this one; what it may still sign follows from it.
     ViewChange(Arc<Signed<ViewChange>>),
     /// This replica entered this view.
     NewView(Arc<Signed<NewView>>),
-    /// A stable checkpoint; older records are no longer needed.
+    /// The last stable checkpoint.
     Stable(Certificate),
+    /// This replica once lost its log and has signed nothing since (R40).
+    Mute,
 }

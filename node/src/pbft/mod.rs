@@ -62,6 +62,18 @@
 //!
 //! When all is done and all are there, nothing is sent.
 //!
+//! # Restart and falling behind
+//!
+//! - Before PREPARE, COMMIT, CHECKPOINT, VIEW-CHANGE, PRE-PREPARE or NEW-VIEW leaves, what it follows from
+//!   is durable. Upon a stable checkpoint, do: replace the log by the records that still count.
+//! - Upon starting again, do: rebuild from the records what was signed; send STATUS to all.
+//! - Upon starting again with a disk that shows too little, do: sign nothing until a checkpoint is stable
+//!   above all that may have been signed (see `mute`).
+//! - Upon f+1 members that are ahead by more than their retransmission brings (CHECKPOINTs above H, or
+//!   reports of executed slots that no DECIDED followed), do: have the host fetch final blocks. Upon each of
+//!   them, do: its slot is executed, and those before it that were not were void.
+//! - Upon a stable checkpoint whose digest is that of the state here, do: the slots up to it were void.
+//!
 //! # Deviations from the paper
 //!
 //! 1. A request is a *block* of transactions, named by its id; the id is the digest that is voted on, and
@@ -74,8 +86,8 @@
 //! 3. A replica may decide on q COMMITs without having prepared: at least f+1 honest replicas have. Hence a
 //!    decided slot is retransmitted as one self-certifying message, DECIDED.
 //! 4. The watermarks move on any certificate of q CHECKPOINTs, also for a slot that was not executed here.
-//!    Replicas keep decided slots for one window below h, for those who are behind; older ones need state
-//!    transfer, which is not part of this engine.
+//!    Replicas keep decided slots for one window below h, for those who are behind; who lacks older ones
+//!    gets blocks from its host, which fetches them and checks their certificates one by one.
 //! 5. The clock of suspicion runs on the oldest waiting request instead of on each (see above); clients'
 //!    requests and replies are the host's business, and there are no tentative or read-only executions.
 //! 6. Proposals after a view change carry no request; a replica that lacks it sends FETCH to f+1 of those
@@ -87,6 +99,8 @@
 //!    request. With the paper's rule alone a later slot can gather q COMMITs, lose its parent to a
 //!    view change, and an outsider who holds those COMMITs would believe a block that is on no chain.
 //! 10. STATUS, FETCH, BODY, DECIDED and STABLE stand for the paper's unspecified retransmission.
+//! 11. OSDI'99 leaves restarts to a log. A lost log follows the estimation of TOCS'02 §4.3.2, written for
+//!    general n, without its new keys.
 
 mod checkpoint;
 mod choice;
@@ -95,7 +109,9 @@ mod execute;
 mod frontier;
 mod log;
 mod message;
+mod mute;
 mod normal;
+mod recovery;
 mod retransmit;
 mod suspicion;
 mod view_change;
@@ -119,6 +135,7 @@ pub use message::{
 use checkpoint::Checkpoints;
 use early::Early;
 use log::Log;
+use mute::Mute;
 use retransmit::Peers;
 use suspicion::Suspicion;
 use view_change::Missing;
@@ -240,6 +257,8 @@ pub struct Pbft {
     /// Blocks that a new view needs and that are not here.
     missing: BTreeMap<Seq, Missing>,
     peers: Peers,
+    /// Set while this replica may have signed what its log does not show.
+    mute: Option<Mute>,
 }
 
 impl Pbft {
@@ -300,6 +319,7 @@ impl Pbft {
             new_view: None,
             missing: BTreeMap::new(),
             peers: Peers::new(n),
+            mute: None,
         }
     }
 
@@ -348,7 +368,7 @@ impl Pbft {
         let deadline = self
             .suspicion
             .deadline(request_timeout, request_deadline)
-            .filter(|_| self.active && backup);
+            .filter(|_| self.active && backup && self.speaks());
         if deadline == self.suspicion.armed {
             return;
         }
@@ -401,8 +421,20 @@ impl Engine for Pbft {
     fn step(&mut self, now: LocalTime, input: Input<'_, Self>, out: &mut Outbox<Self>) {
         self.now = now.mono;
         match input {
-            Input::Start => self.start(out),
-            Input::Recovered { .. } | Input::Synced { .. } | Input::Committee { .. } => {}
+            Input::Start => {
+                self.peers.attempt = now.wall.0;
+                self.start(out);
+            }
+            Input::Recovered { disk, records, tip } => {
+                self.peers.attempt = now.wall.0;
+                self.recover(disk, records, tip, out);
+            }
+            Input::Synced {
+                block,
+                proof,
+                results,
+            } => self.on_synced(&block, &proof, results, out),
+            Input::Committee { .. } => {}
             Input::Pending(since) => {
                 self.suspicion.oldest_is(since, self.now);
                 self.rearm(out);

@@ -192,6 +192,9 @@ impl Pbft {
         if tally.add(&self.committee, &signed) == Counted::Conflicting {
             return false;
         }
+        if phase == COMMIT {
+            out.push(Effect::Persist(Record::Committed(signed)));
+        }
         out.tell(Tale::Voted(vote));
         out.broadcast(message);
         true
@@ -345,6 +348,7 @@ impl Pbft {
         }
         let last = self.last_taken();
         let may = self.active
+            && self.speaks()
             && self.committee.leader(self.view) == self.me
             && self.frontier == last
             && last < self.log.high()

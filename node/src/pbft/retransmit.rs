@@ -33,8 +33,8 @@ struct Peer {
     known: Seq,
     /// Status intervals for which it seemed behind.
     silent: u32,
-    /// The newest of its reports: requests to everyone, last executed slot.
-    newest: (u32, Seq),
+    /// The newest of its reports: attempt, last executed slot.
+    newest: (u64, Seq),
     /// When a report of it was answered last; when one that is older than `newest` was. The latter
     /// may be its own (the network reorders, machines start anew) or somebody's who repeats it, and
     /// must not use up the answers to the former.
@@ -52,8 +52,8 @@ pub(super) struct Peers {
     since: Option<Mono>,
     /// When the others were last looked at, and what was executed here then.
     looked: (Mono, Seq),
-    /// Requests to everyone so far.
-    attempt: u32,
+    /// The last request's number; the first one's is when this life began, by the wall clock.
+    pub(super) attempt: u64,
     /// The highest slot that anybody claims to have executed.
     claimed: Seq,
     /// Decided slots that were received since the last request.
@@ -79,6 +79,13 @@ impl Peers {
         *known = (*known).max(seq);
     }
 
+    /// The highest slot that f+1 members say they executed: one of them is honest.
+    fn executed_by(&self, weak_quorum: usize) -> Seq {
+        let mut executed: Vec<Seq> = self.list.iter().map(|peer| peer.newest.1).collect();
+        executed.sort_unstable_by(|a, b| b.cmp(a));
+        executed.get(weak_quorum - 1).copied().unwrap_or_default()
+    }
+
     /// Something was executed, or a view begun or left: the wait begins anew.
     pub(super) fn progress(&mut self) {
         self.since = None;
@@ -90,6 +97,7 @@ impl Pbft {
     /// nothing to wait for: once there is work, somebody waits for that.
     fn waits(&self) -> bool {
         self.suspicion.waits()
+            || self.wonders()
             || self.log.highest > self.executed
             || !self.missing.is_empty()
             || self.executed.0 - self.executed.0 % self.config.checkpoint_interval
@@ -135,6 +143,13 @@ impl Pbft {
             self.peers.since = Some(now);
             self.fetch_missing(out);
             self.ask_everyone(out);
+            // The others have what this replica lacks, and did not send it for an interval.
+            let theirs = self.peers.executed_by(self.committee.weak_quorum());
+            let next = self.executed.next();
+            let beyond = theirs.max(self.log.low()) > self.executed;
+            if beyond && !self.log.chosen.contains_key(&next) {
+                out.push(Effect::Behind);
+            }
         }
         if left(self.peers.looked.0) == 0 {
             self.look_after_the_silent(stuck, out);
@@ -164,7 +179,7 @@ impl Pbft {
             let due = peer.silent.is_power_of_two() || peer.silent.is_multiple_of(SELDOM);
             if due && !asked {
                 let node = self.node_at(position);
-                self.report_to(node, Asks::You, out);
+                self.report_to(node, Asks::You, 0, out);
             }
         }
     }
@@ -176,21 +191,30 @@ impl Pbft {
             .expect("a position in the committee")
     }
 
-    fn ask_everyone(&mut self, out: &mut Outbox<Self>) {
+    pub(super) fn ask_everyone(&mut self, out: &mut Outbox<Self>) {
         self.peers.attempt = self.peers.attempt.wrapping_add(1);
         self.peers.received = 0;
-        let report = self.report(Asks::Everyone);
+        if self.wonders() {
+            return self.ask_each(out);
+        }
+        let report = self.report(Asks::Everyone, 0);
         let report = Arc::new(self.sign(report, out));
         out.broadcast(PbftMessage::Status(report));
     }
 
-    fn report_to(&mut self, node: NodeId, asks: Asks, out: &mut Outbox<Self>) {
-        let report = self.report(asks);
+    pub(super) fn report_to(
+        &mut self,
+        node: NodeId,
+        asks: Asks,
+        echo: u64,
+        out: &mut Outbox<Self>,
+    ) {
+        let report = self.report(asks, echo);
         let report = Arc::new(self.sign(report, out));
         out.send(node, PbftMessage::Status(report));
     }
 
-    fn report(&self, asks: Asks) -> Report {
+    fn report(&self, asks: Asks, echo: u64) -> Report {
         let last = self.log.highest.0.min(self.executed.0 + ANSWER_SLOTS);
         let open = (self.executed.0 + 1..=last).map(|seq| {
             let slot = self.log.slot(Seq(seq));
@@ -212,8 +236,10 @@ impl Pbft {
             active: self.active,
             executed: self.executed,
             stable: self.log.low(),
+            prepared: self.log.prepared().max(self.executed),
             asks,
             attempt: self.peers.attempt,
+            echo,
             open: open.collect(),
         }
     }
@@ -235,6 +261,7 @@ impl Pbft {
             return out.refuse(Refusal::BadSignature);
         }
         self.peers.heard(position, report.executed);
+        self.learn_horizon(position, report, out);
         self.peers.claimed = self.peers.claimed.max(report.executed);
         let interval = self.config.status_interval.as_nanos() as u64;
         let peer = &mut self.peers.list[position];
@@ -252,8 +279,10 @@ impl Pbft {
             || report.executed > self.executed
             || report.stable > self.log.low();
         match report.asks {
-            Asks::You => self.report_to(node, Asks::InReturn, out),
-            Asks::Everyone if ahead => self.report_to(node, Asks::InReturn, out),
+            Asks::You => self.report_to(node, Asks::InReturn, report.attempt, out),
+            Asks::Everyone if ahead => {
+                self.report_to(node, Asks::InReturn, report.attempt, out);
+            }
             Asks::Everyone | Asks::InReturn => {}
         }
     }
@@ -266,7 +295,7 @@ impl Pbft {
         }
         let others = self.committee.n() as u64 - 1;
         let rank = (self.position - usize::from(self.position > position)) as u64;
-        let first = (seq.0 % others + u64::from(report.attempt) % others) % others;
+        let first = (seq.0 % others + report.attempt % others) % others;
         (rank + others - first) % others < self.committee.weak_quorum() as u64
     }
 

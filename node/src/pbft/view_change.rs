@@ -29,8 +29,8 @@ impl Pbft {
     /// §4.4: gives up on the current view and asks for `target` (R19). What was prepared in any view
     /// goes along (R20).
     pub(super) fn start_view_change(&mut self, target: View, out: &mut Outbox<Self>) {
-        // Views end at u64::MAX: nobody honest comes near it.
-        if target <= self.view {
+        // Views end at u64::MAX: nobody honest comes near it. Who may not speak follows a NEW-VIEW only.
+        if target <= self.view || !self.speaks() {
             return;
         }
         if self.suspicion.armed.is_some() {
@@ -217,7 +217,7 @@ impl Pbft {
     }
 
     /// Asks for the blocks of a new view that are not here; says whether none is missing (R41).
-    fn obtain(&mut self, choice: &Choice<'_>, out: &mut Outbox<Self>) -> bool {
+    pub(super) fn obtain(&mut self, choice: &Choice<'_>, out: &mut Outbox<Self>) -> bool {
         self.missing.clear();
         for (seq, entry) in (choice.stable.0 + 1..).map(Seq).zip(&choice.slots) {
             let Some(entry) = entry.filter(|e| e.claim.body().digest != Digest::ZERO) else {
@@ -317,7 +317,7 @@ impl Pbft {
             return out.refuse(Refusal::Conflicting);
         }
         let here = digest == Digest::ZERO || slot.body(&digest).is_some();
-        if slot.standing == Standing::Offered && slot.offered.is_none() && here {
+        if self.speaks() && slot.standing == Standing::Offered && slot.offered.is_none() && here {
             self.accept(seq, out);
         }
     }

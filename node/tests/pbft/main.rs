@@ -8,6 +8,7 @@ mod faults;
 mod new_views;
 mod normal_case;
 mod oracles;
+mod recovery;
 mod retransmission;
 mod review;
 mod script;
@@ -24,7 +25,7 @@ fn net(n: usize) -> Net {
 }
 
 fn net_with(n: usize, config: Config) -> Net {
-    Net::new(n, |me, key, committee, genesis| {
+    Net::new(n, move |me, key, committee, genesis| {
         Pbft::new(config, me, key, committee, genesis)
     })
 }

@@ -30,8 +30,10 @@ fn report(s: &Script, from: u16, view: u64, active: bool, executed: u64) -> Pbft
         active,
         executed: Seq(executed),
         stable: Seq(0),
+        prepared: Seq(0),
         asks: Asks::InReturn,
         attempt: 0,
+        echo: 0,
         open: Vec::new(),
     };
     let key = &s.net.keys[from as usize];
@@ -281,8 +283,10 @@ fn r37_answers_and_lists_are_bounded() {
         active: true,
         executed: Seq(0),
         stable: Seq(0),
+        prepared: Seq(0),
         asks: Asks::You,
         attempt: 0,
+        echo: 0,
         open: vec![consortium_node::pbft::Lacks::Commits; 33],
     };
     let long = s.net.keys[2].sign(NodeId(2), long);

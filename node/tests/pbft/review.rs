@@ -77,14 +77,16 @@ fn r34_an_old_status_that_a_liar_repeats_does_not_use_up_the_answers_to_its_send
     let mut s = Script::new(4, 1, PATIENT);
     let chain = s.chain(3);
     s.decide(&chain);
-    let status = |s: &Script, executed: u64, attempt: u32| {
+    let status = |s: &Script, executed: u64, attempt: u64| {
         let report = Report {
             view: View(0),
             active: true,
             executed: Seq(executed),
             stable: Seq(0),
+            prepared: Seq(0),
             asks: Asks::Everyone,
             attempt,
+            echo: 0,
             open: Vec::new(),
         };
         PbftMessage::Status(Arc::new(s.net.keys[2].sign(NodeId(2), report)))

@@ -59,9 +59,15 @@ impl Host {
     }
 
     pub(crate) fn submit(&mut self, transaction: Arc<Transaction>, now: Mono) {
-        if !self.executed.contains(&transaction.id()) {
+        let known = |(_, waiting): &(Mono, Arc<Transaction>)| waiting.id() == transaction.id();
+        if !self.executed.contains(&transaction.id()) && !self.pool.iter().any(known) {
             self.pool.push((now, transaction));
         }
+    }
+
+    pub(crate) fn waiting(&self) -> Vec<Arc<Transaction>> {
+        let waiting = self.pool.iter().map(|(_, transaction)| transaction);
+        waiting.cloned().collect()
     }
 
     pub(crate) fn oldest(&self) -> Option<Mono> {
@@ -90,7 +96,22 @@ impl Host {
         Some(ordered)
     }
 
-    fn head(&self) -> &Arc<Block> {
+    /// The disk is gone.
+    pub(crate) fn reset(&mut self, genesis: &Arc<Block>) {
+        self.chain = vec![Arc::clone(genesis)];
+        self.executed.clear();
+        self.results = Results::default();
+    }
+
+    /// What was not on the disk is gone.
+    pub(crate) fn forget_waiting(&mut self) {
+        self.pool.clear();
+        self.known = self.chain.iter().map(|b| (b.id(), Arc::clone(b))).collect();
+        self.want = None;
+        self.told = None;
+    }
+
+    pub(crate) fn head(&self) -> &Arc<Block> {
         self.chain.last().expect("genesis at least")
     }
 

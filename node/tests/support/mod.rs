@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use consortium_node::{
     block::{Block, Finality},
     crypto::{Keypair, SignatureMode},
-    engine::{Effect, Engine, Input, Message, Outbox, Refusal, Tale},
+    engine::{Effect, Engine, Input, Message, Outbox, Recovery, Refusal, Tale, Tip},
     membership::Committee,
     transaction::{Call, Transaction},
     types::{BlockId, ChainId, Digest, LocalTime, Mono, NodeId, PartyId, Wall},
@@ -89,13 +89,20 @@ pub(crate) struct Net<E: Engine> {
     entropy: u64,
     party: Arc<Keypair>,
     nonces: u64,
+    build: Box<Build<E>>,
+    /// This replica stops before it carries out so many more effects.
+    pub(crate) crash_before_effect: Option<(NodeId, usize)>,
+    /// Whether a replica that is behind gets what the longest honest chain within its reach has.
+    pub(crate) hosts_sync: bool,
 }
+
+type Build<E> = dyn Fn(NodeId, Arc<Keypair>, Arc<Committee>, BlockId) -> E;
 
 impl<E: Engine> Net<E> {
     /// n replicas, made by `build(me, key, committee, genesis)`, started at time zero.
     pub(crate) fn new(
         n: usize,
-        build: impl Fn(NodeId, Arc<Keypair>, Arc<Committee>, BlockId) -> E,
+        build: impl Fn(NodeId, Arc<Keypair>, Arc<Committee>, BlockId) -> E + 'static,
     ) -> Self {
         let key = |seed: u8| Keypair::from_seed([seed; 32], CHAIN, SignatureMode::Lazy);
         let keys: Vec<_> = (0..n).map(|i| key(i as u8 + 1)).collect();
@@ -141,6 +148,9 @@ impl<E: Engine> Net<E> {
             entropy: 1,
             party: Arc::clone(&party),
             nonces: 0,
+            build: Box::new(build),
+            crash_before_effect: None,
+            hosts_sync: false,
         };
         for node in net.nodes() {
             net.input(node, Input::Start);
@@ -173,6 +183,66 @@ impl<E: Engine> Net<E> {
         self.replicas[node as usize].crashed = true;
     }
 
+    /// Starts a stopped replica again, with what its disk holds.
+    pub(crate) fn restart(&mut self, node: u16, disk: Recovery) {
+        let me = NodeId(node);
+        let (key, genesis) = (Arc::clone(&self.keys[me.index()]), self.genesis.id());
+        let engine = (self.build)(me, key, Arc::clone(&self.committee), genesis);
+        let replica = &mut self.replicas[me.index()];
+        assert!(replica.crashed, "only what stopped starts again");
+        replica.crashed = false;
+        replica.engine = engine;
+        replica.timers.clear();
+        if disk == Recovery::Lost {
+            replica.log.clear();
+            replica.proofs.clear();
+            replica.finals.clear();
+            replica.host.reset(&self.genesis);
+        }
+        replica.host.forget_waiting();
+        let log = replica.log.clone();
+        let (block, results) = (replica.host.head().clone(), replica.host.results);
+        let proof = replica.proofs.last().cloned();
+        let tip = Tip {
+            block: &block,
+            proof: proof.as_ref(),
+            results,
+        };
+        self.input(
+            me,
+            Input::Recovered {
+                disk,
+                records: &log,
+                tip,
+            },
+        );
+    }
+
+    /// Gives a replica the final blocks that `from` has and it lacks, as the host's sync would.
+    pub(crate) fn sync(&mut self, node: u16, from: u16) {
+        let have = self.replica(node).host.chain.len();
+        let theirs = self.replica(from);
+        let blocks = theirs.host.chain[have..].iter().cloned();
+        let missing: Vec<_> = blocks.zip(theirs.proofs[have - 1..].to_vec()).collect();
+        for (block, proof) in missing {
+            let replica = &mut self.replicas[usize::from(node)];
+            if replica.host.chain.len() as u64 != block.header().height.0 {
+                continue;
+            }
+            let results = replica.host.execute(&block);
+            replica.proofs.push(Arc::clone(&proof));
+            let me = NodeId(node);
+            self.input(
+                me,
+                Input::Synced {
+                    block,
+                    proof,
+                    results,
+                },
+            );
+        }
+    }
+
     /// A new transaction.
     pub(crate) fn transaction(&mut self) -> Arc<Transaction> {
         self.nonces += 1;
@@ -198,6 +268,20 @@ impl<E: Engine> Net<E> {
         if !replica.crashed {
             replica.host.submit(Arc::clone(transaction), now);
             self.settle(node);
+        }
+    }
+
+    /// What waits anywhere is given to every replica (R3: clients ask again, and ask everyone).
+    pub(crate) fn ask_again(&mut self) {
+        let waiting = self
+            .replicas
+            .iter()
+            .flat_map(|replica| replica.host.waiting());
+        let waiting: Vec<_> = waiting.collect();
+        for transaction in waiting {
+            for node in self.nodes() {
+                self.submit_to(node, &transaction);
+            }
         }
     }
 
@@ -243,6 +327,29 @@ impl<E: Engine> Net<E> {
     }
 
     fn handle(&mut self, event: Event<E>) {
+        self.take_up(event);
+        if self.hosts_sync {
+            for node in self.nodes() {
+                if std::mem::take(&mut self.replicas[node.index()].behind) > 0 {
+                    self.sync_from_longest(node);
+                }
+            }
+        }
+    }
+
+    fn sync_from_longest(&mut self, node: NodeId) {
+        let near = |other: &NodeId| self.groups[other.index()] == self.groups[node.index()];
+        let lives = |other: &NodeId| !self.replicas[other.index()].crashed;
+        let honest = |other: &NodeId| !self.liars.contains(other);
+        let reached = self.nodes().into_iter().filter(near);
+        let length = |other: &NodeId| self.replicas[other.index()].host.chain.len();
+        let longest = reached.filter(lives).filter(honest).max_by_key(length);
+        if let Some(from) = longest.filter(|from| lives(&node) && length(from) > length(&node)) {
+            self.sync(node.0, from.0);
+        }
+    }
+
+    fn take_up(&mut self, event: Event<E>) {
         match event {
             Event::Deliver(sent) => {
                 if self.groups[sent.from.index()] == self.groups[sent.to.index()] {
@@ -291,6 +398,14 @@ impl<E: Engine> Net<E> {
             replica.engine.step(now, input, &mut out);
             replica.refusals.append(&mut out.refusals);
             for effect in out.effects {
+                if let Some((_, left)) = self.crash_before_effect.as_mut().filter(|c| c.0 == node) {
+                    if *left == 0 {
+                        self.replicas[node.index()].crashed = true;
+                        self.crash_before_effect = None;
+                        return;
+                    }
+                    *left -= 1;
+                }
                 if let Some(answer) = self.carry_out(node, effect) {
                     answers.push_back(answer);
                 }

@@ -1,0 +1,225 @@
+//! What a replica must not forget (R12, R20), and starting again with it.
+//!
+//! Before a vote leaves, the log has what it follows from: the proposal that was accepted (PREPARE), the
+//! prepared proof and the vote itself (COMMIT), the VIEW-CHANGE, the NEW-VIEW that was entered. Read in
+//! their order the records rebuild all that this replica has signed, so a restart is a long pause (R40).
+//! What it had merely received is asked for again.
+//!
+//! A stable checkpoint makes most records useless: then the log is replaced by the ones that still
+//! count. It is written after the chain up to that checkpoint, and so never promises what is not there.
+
+use std::sync::Arc;
+
+use crate::{
+    block::{Block, Finality},
+    engine::{Outbox, Recovery, Tale, Tip},
+    quorum::Vote,
+    types::{Digest, Seq},
+};
+
+use super::{
+    Pbft,
+    choice::Choice,
+    log::Standing,
+    message::{NewView, PREPARE, PrePrepare, Prepared, Record},
+};
+
+impl Pbft {
+    /// Starts again after a crash (R12). With a disk that shows too little, mute (R40).
+    pub(super) fn recover(
+        &mut self,
+        disk: Recovery,
+        records: &[Record],
+        tip: Tip<'_>,
+        out: &mut Outbox<Self>,
+    ) {
+        self.head = tip.block.id();
+        self.results = tip.results;
+        if let Some(Finality::Certificate(certificate)) = tip.proof.map(|proof| &**proof) {
+            self.executed = certificate.vote().slot;
+        }
+        let muted = records.iter().any(|record| matches!(record, Record::Mute));
+        if disk == Recovery::Lost || muted {
+            self.fall_mute(out);
+        }
+        if disk != Recovery::Lost {
+            for record in records {
+                self.replay(record, out);
+            }
+        }
+        (self.frontier, self.tip) = (self.executed, self.head);
+        // Whether an executed slot was void is not known any more: its certificates speak for it.
+        self.committed = self.committed.max(self.log.low()).max(self.executed);
+        self.log.touch(self.executed);
+        self.suspicion.enter(self.now);
+        if self.active {
+            out.tell(Tale::Entered {
+                view: self.view,
+                leader: self.committee.leader(self.view),
+            });
+        }
+        self.skip_to_stable(out);
+        self.ask_everyone(out);
+        self.take_up_new_view(out);
+        self.advance(out);
+        self.watch(out);
+    }
+
+    /// Goes on where the NEW-VIEW of the current view was left.
+    fn take_up_new_view(&mut self, out: &mut Outbox<Self>) {
+        let Some(message) = self.new_view.clone().filter(|_| self.active) else {
+            return;
+        };
+        self.obtain(&Choice::of(&message.body().changes), out);
+        for proposal in &message.body().proposals {
+            self.accept_again(proposal.body().seq, out);
+        }
+    }
+
+    /// One record of an earlier life, in the order in which they were written.
+    fn replay(&mut self, record: &Record, out: &mut Outbox<Self>) {
+        match record {
+            Record::Stable(certificate) => {
+                let seq = certificate.vote().slot;
+                if seq > self.log.low() {
+                    self.log.raise(seq, self.executed);
+                    self.checkpoints.remember_stable(certificate.clone());
+                }
+            }
+            Record::NewView(message) => {
+                self.view = message.body().view;
+                self.active = true;
+                self.replay_new_view(message.body());
+                self.new_view = Some(Arc::clone(message));
+            }
+            Record::ViewChange(change) => {
+                self.view = change.body().view;
+                self.active = false;
+                self.suspicion.leave();
+                self.changes[self.position] = Some(Arc::clone(change));
+            }
+            Record::Body(seq, block) => self.replay_body(*seq, block),
+            Record::Accepted(accepted) => self.replay_accepted(accepted, out),
+            Record::Prepared(proof) => self.replay_prepared(proof),
+            Record::Committed(vote) => {
+                let Vote {
+                    view, slot: seq, ..
+                } = *vote.body();
+                if view == self.view
+                    && self.active
+                    && let Some(slot) = self.log.slot_mut(seq)
+                {
+                    slot.commits.add(&self.committee, vote);
+                    self.committed = self.committed.max(seq);
+                }
+            }
+            Record::Checkpoint(vote) => {
+                if vote.body().slot > self.log.low() {
+                    self.checkpoints.remember(&self.committee, vote);
+                }
+            }
+            Record::Mute => {}
+        }
+    }
+
+    fn replay_new_view(&mut self, message: &NewView) {
+        let choice = Choice::of(&message.changes);
+        self.assigned = Seq(choice.stable.0 + choice.slots.len() as u64);
+        self.committed = self.log.low();
+        self.changes.fill(None);
+        for slot in self.log.slots_mut() {
+            slot.leave_view();
+        }
+        self.log.forget_undecided(self.assigned);
+        for proposal in &message.proposals {
+            if let Some(slot) = self.log.slot_mut(proposal.body().seq) {
+                slot.claim = Some(proposal.clone());
+                slot.standing = Standing::Offered;
+            }
+        }
+    }
+
+    fn replay_body(&mut self, seq: Seq, block: &Arc<Block>) {
+        if let Some(slot) = self.log.slot_mut(seq) {
+            slot.keep(Arc::clone(block));
+        }
+    }
+
+    fn replay_accepted(&mut self, accepted: &PrePrepare, out: &mut Outbox<Self>) {
+        let claim = accepted.claim.body();
+        let (view, seq, digest) = (claim.view, claim.seq, claim.digest);
+        if let Some(block) = &accepted.block {
+            self.replay_body(seq, block);
+        }
+        if view != self.view || !self.active {
+            return;
+        }
+        let said = Vote {
+            phase: PREPARE,
+            view,
+            slot: seq,
+            digest,
+        };
+        let backup = self.committee.leader(view) != self.me;
+        let vote = backup.then(|| self.sign(said, out));
+        let Some(slot) = self.log.slot_mut(seq) else {
+            return;
+        };
+        slot.claim = Some(accepted.claim.clone());
+        slot.standing = Standing::Accepted;
+        if let Some(vote) = vote {
+            slot.prepares.add(&self.committee, &vote);
+        }
+        self.log.touch(seq);
+        self.assigned = self.assigned.max(seq);
+    }
+
+    fn replay_prepared(&mut self, proof: &Arc<Prepared>) {
+        let claim = proof.claim.body();
+        let current = claim.view == self.view && self.active;
+        let Some(slot) = self.log.slot_mut(claim.seq) else {
+            return;
+        };
+        let older = |known: &Arc<Prepared>| known.claim.body().view <= claim.view;
+        if slot.proof.as_ref().is_none_or(older) {
+            slot.proof = Some(Arc::clone(proof));
+        }
+        if current {
+            slot.standing = Standing::Prepared;
+        }
+        self.log.touch(claim.seq);
+    }
+
+    /// The records that still count: those from which [`Self::recover`] makes what this replica has
+    /// signed above the low watermark.
+    pub(super) fn records(&self) -> Vec<Record> {
+        let mute = self.mute.iter().map(|_| Record::Mute);
+        let stable = self.checkpoints.stable.iter().cloned().map(Record::Stable);
+        let mut records: Vec<_> = mute.chain(stable).collect();
+        let change = self.changes[self.position].iter().filter(|_| !self.active);
+        records.extend(change.cloned().map(Record::ViewChange));
+        let begun = self.new_view.iter().filter(|_| self.active);
+        records.extend(begun.cloned().map(Record::NewView));
+        for (seq, slot) in self.log.slots() {
+            let claim = slot.claim.as_ref();
+            let claim = claim.filter(|_| slot.standing >= Standing::Accepted);
+            let claimed = claim.map(|claim| claim.body().digest);
+            let others = slot.bodies.iter().filter(|b| Some(b.id()) != claimed);
+            records.extend(others.map(|block| Record::Body(seq, Arc::clone(block))));
+            records.extend(claim.map(|claim| {
+                let digest = claim.body().digest;
+                let block = slot.body(&digest).filter(|_| digest != Digest::ZERO);
+                Record::Accepted(PrePrepare {
+                    claim: claim.clone(),
+                    block: block.cloned(),
+                })
+            }));
+            records.extend(slot.proof.iter().cloned().map(Record::Prepared));
+            let commit = slot.commits.vote_of(self.position);
+            records.extend(commit.cloned().map(Record::Committed));
+        }
+        let votes = self.checkpoints.votes_of(self.position);
+        records.extend(votes.cloned().map(Record::Checkpoint));
+        records
+    }
+}
