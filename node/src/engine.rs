@@ -128,6 +128,9 @@ pub struct Tip<'a> {
     pub proof: Option<&'a Arc<Finality>>,
     /// What executing it gave.
     pub results: Results,
+    /// Why the last block of the committee before the present one is final; `None` while the founders
+    /// decide.
+    pub handed_over: Option<&'a Arc<Finality>>,
 }
 
 /// Names a request for a payload; a later one replaces it.

@@ -105,12 +105,14 @@
 mod checkpoint;
 mod choice;
 mod early;
+mod epoch;
 mod execute;
 mod frontier;
 mod log;
 mod message;
 mod mute;
 mod normal;
+mod peers;
 mod recovery;
 mod retransmit;
 mod suspicion;
@@ -123,7 +125,7 @@ use crate::{
     crypto::{Keypair, Signable, Signed},
     engine::{Effect, Engine, FaultModel, Input, Outbox, Relay, ReplyRule, Status, Tale, Ticket},
     ledger::proof::check_finality,
-    membership::Committee,
+    membership::{Committee, Committees},
     types::{BlockId, LocalTime, Mono, NodeId, Seq, View},
 };
 
@@ -136,7 +138,7 @@ use checkpoint::Checkpoints;
 use early::Early;
 use log::Log;
 use mute::Mute;
-use retransmit::Peers;
+use peers::Peers;
 use suspicion::Suspicion;
 use view_change::Missing;
 
@@ -208,10 +210,13 @@ struct Judging {
 pub struct Pbft {
     config: Config,
     me: NodeId,
-    /// My place in the committee.
-    position: usize,
+    /// My place in the committee; `None`: I observe.
+    position: Option<usize>,
     key: Arc<Keypair>,
+    /// Who decides in the epoch of the current view.
     committee: Arc<Committee>,
+    /// Who decides from which height on, as far as the host has told.
+    committees: Committees,
     /// What my clock said when this step began.
     now: Mono,
 
@@ -219,8 +224,12 @@ pub struct Pbft {
     /// Whether the view has begun here, or is being changed to.
     active: bool,
     log: Log,
+    /// Where the epoch's slots begin: the last one of the epoch before, zero in the first.
+    base: Seq,
     checkpoints: Checkpoints,
     early: Early,
+    /// The same for the next epoch, once it is scheduled.
+    early_next: Option<Early>,
 
     /// The last executed slot; never goes down (R24).
     executed: Seq,
@@ -262,9 +271,10 @@ pub struct Pbft {
 }
 
 impl Pbft {
-    /// A replica of `committee` that has executed nothing but genesis.
+    /// A replica that has executed nothing but genesis. `committee` are the founders; whoever is not
+    /// among them observes until it is in the committee.
     ///
-    /// Panics if `me` is not a member, or if the configuration cannot work.
+    /// Panics if the configuration cannot work.
     #[must_use]
     pub fn new(
         config: Config,
@@ -273,9 +283,6 @@ impl Pbft {
         committee: Arc<Committee>,
         genesis: BlockId,
     ) -> Self {
-        let position = committee
-            .position(me)
-            .expect("a replica is in the committee");
         assert!(config.checkpoint_interval > 0, "K is not zero");
         assert!(
             config.window >= config.checkpoint_interval.saturating_mul(2),
@@ -286,21 +293,26 @@ impl Pbft {
             !config.status_interval.is_zero(),
             "status intervals take time"
         );
+        assert!(
+            usize::try_from(config.window).is_ok(),
+            "a window fits into memory"
+        );
         let n = committee.n();
-        let window = usize::try_from(config.window).expect("a window fits into memory");
-        let pipeline = usize::try_from(config.pipeline.min(config.window)).unwrap_or(window);
         Self {
             config,
             me,
-            position,
+            position: committee.position(me),
             key,
+            committees: Committees::new(Arc::clone(&committee)),
             committee,
             now: Mono(0),
             view: View(0),
             active: true,
             log: Log::new(config.window),
             checkpoints: Checkpoints::new(n),
-            early: Early::new(n, pipeline.saturating_mul(2), window.saturating_mul(2)),
+            base: Seq(0),
+            early: Early::for_epoch(n, &config),
+            early_next: None,
             executed: Seq(0),
             head: genesis,
             results: Results::default(),
@@ -354,6 +366,9 @@ impl Pbft {
             view: self.view,
             leader: self.committee.leader(self.view),
         });
+        if self.position.is_none() {
+            out.push(Effect::Behind);
+        }
         self.want(out);
     }
 
@@ -434,7 +449,7 @@ impl Engine for Pbft {
                 proof,
                 results,
             } => self.on_synced(&block, &proof, results, out),
-            Input::Committee { .. } => {}
+            Input::Committee { from, committee } => self.on_committee(from, committee, out),
             Input::Pending(since) => {
                 self.suspicion.oldest_is(since, self.now);
                 self.rearm(out);

@@ -35,15 +35,21 @@ impl Pbft {
     ) {
         self.head = tip.block.id();
         self.results = tip.results;
-        if let Some(Finality::Certificate(certificate)) = tip.proof.map(|proof| &**proof) {
-            self.executed = certificate.vote().slot;
-        }
+        let slot = |proof: Option<&Arc<Finality>>| match proof.map(|proof| &**proof) {
+            Some(Finality::Certificate(certificate)) => certificate.vote().slot,
+            _ => Seq(0),
+        };
+        self.executed = slot(tip.proof);
+        let term = self.committees.at(tip.block.header().height.next()).clone();
+        self.sit(&term, slot(tip.handed_over));
         let muted = records.iter().any(|record| matches!(record, Record::Mute));
         if disk == Recovery::Lost || muted {
             self.fall_mute(out);
         }
         if disk != Recovery::Lost {
-            for record in records {
+            // Records of an earlier epoch wait for their truncation: they are void.
+            let present = |record: &&Record| record.epoch().is_none_or(|e| e == term.epoch);
+            for record in records.iter().filter(present) {
                 self.replay(record, out);
             }
         }
@@ -96,7 +102,9 @@ impl Pbft {
                 self.view = change.body().view;
                 self.active = false;
                 self.suspicion.leave();
-                self.changes[self.position] = Some(Arc::clone(change));
+                if let Some(mine) = self.position {
+                    self.changes[mine] = Some(Arc::clone(change));
+                }
             }
             Record::Body(seq, block) => self.replay_body(*seq, block),
             Record::Accepted(accepted) => self.replay_accepted(accepted, out),
@@ -196,7 +204,8 @@ impl Pbft {
         let mute = self.mute.iter().map(|_| Record::Mute);
         let stable = self.checkpoints.stable.iter().cloned().map(Record::Stable);
         let mut records: Vec<_> = mute.chain(stable).collect();
-        let change = self.changes[self.position].iter().filter(|_| !self.active);
+        let mine = self.position.and_then(|mine| self.changes[mine].as_ref());
+        let change = mine.filter(|_| !self.active);
         records.extend(change.cloned().map(Record::ViewChange));
         let begun = self.new_view.iter().filter(|_| self.active);
         records.extend(begun.cloned().map(Record::NewView));
@@ -215,11 +224,13 @@ impl Pbft {
                 })
             }));
             records.extend(slot.proof.iter().cloned().map(Record::Prepared));
-            let commit = slot.commits.vote_of(self.position);
+            let commit = self.position.and_then(|mine| slot.commits.vote_of(mine));
             records.extend(commit.cloned().map(Record::Committed));
         }
-        let votes = self.checkpoints.votes_of(self.position);
-        records.extend(votes.cloned().map(Record::Checkpoint));
+        if let Some(mine) = self.position {
+            let votes = self.checkpoints.votes_of(mine);
+            records.extend(votes.cloned().map(Record::Checkpoint));
+        }
         records
     }
 }

@@ -32,8 +32,12 @@ impl<E: Engine> Validator<E> {
             .collect();
         assert_eq!(records.len(), found.log.len(), "a log of this protocol");
         let head = self.ledger.head().clone();
+        let term = self.committees.at(height.next());
+        let before = self.ledger.entry(term.from.prev());
+        let handed_over = before.and_then(|entry| entry.proof.clone());
         let tip = Tip {
             block: &head.block,
+            handed_over: handed_over.as_ref(),
             proof: head.proof.as_ref(),
             results: head.results,
         };
