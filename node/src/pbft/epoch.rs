@@ -55,9 +55,9 @@ impl Pbft {
         let term = self.committees.schedule(from, committee);
         if term.epoch == next {
             self.early_next = Some(Early::for_epoch(term.committee.n(), &self.config));
-            // A block that was asked for before may be one too many, or too long in coming.
+            // A block that was asked for before may be one too many, or too long in coming. The host
+            // goes on with the block that says so, and then another one is asked for.
             self.unwant(out);
-            self.want(out);
         }
     }
 
@@ -120,6 +120,7 @@ impl Pbft {
     /// Takes its place in a committee, or none, on top of slot `base`.
     pub(super) fn sit(&mut self, term: &Term, base: Seq) {
         let n = term.committee.n();
+        let follows = term.epoch == self.epoch().next();
         self.committee = Arc::clone(&term.committee);
         self.position = self.committee.position(self.me);
         self.view = View::first_of(term.epoch);
@@ -127,7 +128,7 @@ impl Pbft {
         self.base = base;
         self.log.begin_on(base);
         self.checkpoints = Checkpoints::new(n);
-        let early = self.early_next.take();
+        let early = self.early_next.take().filter(|_| follows);
         self.early = early.unwrap_or_else(|| Early::for_epoch(n, &self.config));
         let after = self.committees.term(term.epoch.next());
         self.early_next = after.map(|term| Early::for_epoch(term.committee.n(), &self.config));

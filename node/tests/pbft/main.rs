@@ -4,6 +4,7 @@
 mod support;
 
 mod checkpoints;
+mod committees;
 mod faults;
 mod new_views;
 mod normal_case;

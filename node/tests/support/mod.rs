@@ -299,11 +299,13 @@ impl<E: Engine> Net<E> {
         let theirs = self.replica(from);
         let blocks = theirs.host.chain[have..].iter().cloned();
         let missing: Vec<_> = blocks.zip(theirs.proofs[have - 1..].to_vec()).collect();
+        let committees = self.committees_at(Height(u64::MAX));
         for (block, proof) in missing {
             let replica = &mut self.replicas[usize::from(node)];
             if replica.host.chain.len() as u64 != block.header().height.0 {
                 continue;
             }
+            Host::check_proof(&block, &proof, committees.at(block.header().height));
             let results = replica.host.execute(&block);
             replica.proofs.push(Arc::clone(&proof));
             let me = NodeId(node);
