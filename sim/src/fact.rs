@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use consortium_node::{
+    engine::Recovery,
     node::{Note, TxRefusal},
     transaction::{ContractId, Outcome},
     types::{Height, NodeId, PartyId, TxId},
@@ -112,7 +113,17 @@ pub enum Fact {
         /// Its number in the plan.
         fault: usize,
         /// Whom it hit, when it is a crash.
-        node: Option<NodeId>,
+        nodes: Vec<NodeId>,
+    },
+    /// A validator that had crashed starts again. It says itself when it has taken up what its disk
+    /// holds ([`Note::Recovered`]).
+    Restarted {
+        /// Number of the crash in the plan.
+        fault: usize,
+        /// Who.
+        node: NodeId,
+        /// How much of its disk can be believed.
+        disk: Recovery,
     },
     /// A fault of the plan heals.
     FaultEnded {

@@ -63,7 +63,7 @@ impl Pbft {
 
     /// Whether the host has executed the last block of this epoch.
     pub(super) fn epoch_is_over(&self) -> bool {
-        self.end() == Some(self.results.height.next())
+        self.committees.epoch_of(self.results.height.next()) > self.epoch()
     }
 
     /// Whether a block is for the next committee to decide.
@@ -94,10 +94,10 @@ impl Pbft {
             .is_some_and(|end| left(end) <= self.config.window)
     }
 
-    /// The last block of the epoch is executed: the next committee begins.
+    /// The last block of the epoch is executed: the next committee begins. A snapshot may lie in the
+    /// middle of a later epoch: then its last slot stands for the base until a checkpoint is stable.
     pub(super) fn begin_epoch(&mut self, out: &mut Outbox<Self>) {
-        let next = self.committees.term(self.epoch().next());
-        let next = next.expect("the epoch is over because of it").clone();
+        let next = self.committees.at(self.results.height.next()).clone();
         if self.suspicion.armed.take().is_some() {
             out.push(Effect::Disarm(Timer::Request(self.view)));
         }

@@ -99,8 +99,8 @@
 //!    request. With the paper's rule alone a later slot can gather q COMMITs, lose its parent to a
 //!    view change, and an outsider who holds those COMMITs would believe a block that is on no chain.
 //! 10. STATUS, FETCH, BODY, DECIDED and STABLE stand for the paper's unspecified retransmission.
-//! 11. OSDI'99 leaves restarts to a log. A lost log follows the estimation of TOCS'02 §4.3.2, written for
-//!    general n, without its new keys.
+//! 11. OSDI'99 leaves restarts to a log. A replica that lost it estimates what it may have signed as in
+//!     TOCS'02 §4.3.2, written for general n, but without new keys.
 
 mod checkpoint;
 mod choice;
@@ -465,7 +465,7 @@ impl Engine for Pbft {
                 self.start_view_change(view.next(), out);
             }
             Input::Timer(Timer::Status) => self.on_status_timer(out),
-            // Of a view that is over.
+            // Of a view that is over; and the committee is given.
             Input::Timer(Timer::Request(_) | Timer::NewView(_)) => {}
             Input::Message { message, .. } => match message {
                 PbftMessage::PrePrepare(message) => self.on_pre_prepare(message, out),

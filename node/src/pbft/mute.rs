@@ -84,11 +84,10 @@ impl Pbft {
         report: &Report,
         out: &mut Outbox<Self>,
     ) {
-        let (n, f, q) = (
-            self.committee.n(),
-            self.committee.f(),
-            self.committee.quorum(),
-        );
+        // This replica is one of the f, so f−1 of the others may lie. Of the n−1 others, q−1 signed its
+        // last stable checkpoint: of so many reporters f at least signed it too, and one of them is honest.
+        let faulty = self.committee.f();
+        let reporters = self.committee.n() + faulty - self.committee.quorum();
         let interval = self.config.checkpoint_interval;
         let Some(mute) = &mut self.mute else { return };
         if report.asks != Asks::InReturn || report.echo < mute.since {
@@ -97,13 +96,10 @@ impl Pbft {
         let taken = Seq(report.executed.0 - report.executed.0 % interval);
         let (c, p) = mute.reports[position].unwrap_or((taken, report.prepared));
         mute.reports[position] = Some((c.min(taken), p.max(report.prepared)));
-        // This replica is one of the f, so f−1 of the others may lie. Of the n−1 others, q−1 signed its
-        // last stable checkpoint: as many reporters as leave f of both cannot all lie.
-        let reporters = n + f - q;
         let reports = || mute.reports.iter().flatten();
         let bounds = reports().map(|(c, _)| *c).filter(|bound| {
             reports().filter(|(c, _)| c <= bound).count() >= reporters
-                && reports().filter(|(_, p)| p >= bound).count() > f
+                && reports().filter(|(_, p)| p >= bound).count() > faulty
         });
         if mute.horizon.is_none()
             && let Some(bound) = bounds.min()

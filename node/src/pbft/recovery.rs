@@ -14,7 +14,7 @@ use crate::{
     block::{Block, Finality},
     engine::{Outbox, Recovery, Tale, Tip},
     quorum::Vote,
-    types::{Digest, Seq},
+    types::{Digest, Height, Seq},
 };
 
 use super::{
@@ -41,7 +41,18 @@ impl Pbft {
         };
         self.executed = slot(tip.proof);
         let term = self.committees.at(tip.block.header().height.next()).clone();
-        self.sit(&term, slot(tip.handed_over));
+        // Who began with a snapshot may not know where its epoch began. A stable checkpoint says
+        // enough; without one the snapshot's slot stands for the base.
+        let is_stable = |record: &Record| {
+            matches!(record, Record::Stable(_)) && record.epoch() == Some(term.epoch)
+        };
+        let unknown = term.from > Height(0) && tip.handed_over.is_none();
+        let base = if unknown && !records.iter().any(is_stable) {
+            self.executed
+        } else {
+            slot(tip.handed_over)
+        };
+        self.sit(&term, base);
         let muted = records.iter().any(|record| matches!(record, Record::Mute));
         if disk == Recovery::Lost || muted {
             self.fall_mute(out);

@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use consortium_node::types::{NodeId, PartyId, TxId};
+use consortium_node::{
+    engine::{self, Tale},
+    node::Note,
+    types::{NodeId, PartyId, TxId},
+};
 
 use super::{Court, Invariant, Kind, Scene, Seen, recovery::Recovery};
 use crate::{ending::Ending, fact::Fact, scenario::plan::Plan, time::Time};
@@ -18,6 +22,8 @@ pub struct BoundedLiveness {
     pending: BTreeMap<TxId, Pending>,
     /// Faults of the plan that began and have not healed.
     active: BTreeSet<usize>,
+    /// Validators that started again without their disks and have not voted since.
+    forgetful: BTreeSet<NodeId>,
     drained: bool,
 }
 
@@ -35,6 +41,7 @@ impl BoundedLiveness {
             plan: plan.clone(),
             pending: BTreeMap::new(),
             active: BTreeSet::new(),
+            forgetful: BTreeSet::new(),
             drained: false,
         }
     }
@@ -73,6 +80,15 @@ impl Invariant for BoundedLiveness {
             Fact::FaultEnded { fault } => {
                 self.active.remove(fault);
             }
+            Fact::Restarted { node, disk, .. } if *disk == engine::Recovery::Lost => {
+                self.forgetful.insert(*node);
+            }
+            Fact::Node {
+                node,
+                note: Note::Engine(Tale::Voted(_) | Tale::Proposed { .. }),
+            } => {
+                self.forgetful.remove(node);
+            }
             Fact::DrainBegan => self.drained = true,
             _ => {}
         }
@@ -83,7 +99,13 @@ impl Invariant for BoundedLiveness {
             court.waive("the run ended before its drain began".to_owned());
             return;
         }
-        let recovery = Recovery::new(&self.plan, seen, &self.active, &ending.alive);
+        let recovery = Recovery::new(
+            &self.plan,
+            seen,
+            &self.active,
+            &ending.alive,
+            &self.forgetful,
+        );
         let mut excuses: BTreeMap<NodeId, Option<String>> = BTreeMap::new();
         let mut waiver = None;
         for (tx, pending) in &self.pending {
@@ -117,7 +139,7 @@ mod tests {
     use crate::{
         fact::Rejection,
         invariant::{Finding, stage::Stage},
-        scenario::plan::{FaultKind, Target},
+        scenario::plan::{FaultKind, Link, Target},
     };
 
     fn finding(stage: &Stage) -> Finding {
@@ -178,8 +200,16 @@ mod tests {
         let faults = [
             FaultKind::GatewayOffline(1),
             FaultKind::Partition(vec![vec![0, 1, 2]]),
-            FaultKind::LinkCut { from: 0, to: 3 },
-            FaultKind::Crash(Target::Member(1)),
+            FaultKind::LinkCut(Link {
+                from: 0,
+                to: 3,
+                both_ways: true,
+            }),
+            FaultKind::LinkLoss {
+                link: None,
+                loss_ppm: 500_000,
+            },
+            FaultKind::Crash(Target::Member(1).into()),
         ];
         for fault in faults {
             let mut stage = Stage::pbft();

@@ -41,7 +41,7 @@ use consortium_node::{
 
 pub use self::verdict::{Court, Finding, Kind, Reorganisations, Verdict, Verdicts, Violation};
 use self::{
-    chains::{Append, Chains, Retraction},
+    chains::{Append, Chains, Restart, Retraction},
     contracts::{Contracts, Performed},
     evidence::{Clash, Evidence},
 };
@@ -156,6 +156,8 @@ pub struct Scene<'a> {
     pub append: Option<Append<'a>>,
     /// An honest validator took a block off.
     pub retraction: Option<Retraction<'a>>,
+    /// An honest validator starts again.
+    pub restart: Option<Restart>,
     /// An honest validator signed a vote.
     pub voted: Option<NodeId>,
     /// A validator signed a vote that contradicts an earlier one of its own.
@@ -303,7 +305,8 @@ impl Invariants {
 
 impl Reader for Invariants {
     fn read(&mut self, at: Time, fact: &Fact) {
-        let (mut append, mut retraction, mut voted, mut clash) = (None, None, None, None);
+        let (mut append, mut retraction, mut restart) = (None, None, None);
+        let (mut voted, mut clash) = (None, None);
         self.performed.clear();
         if let Fact::Node { node, note } = fact
             && self.cast.is_validator(*node)
@@ -322,6 +325,10 @@ impl Reader for Invariants {
                     retraction = Some(self.chains.retract(*node, block));
                 }
                 Note::Scheduled(term) if honest => self.scheduled(term),
+                Note::Recovered { height } if honest => {
+                    restart = Some(self.chains.restart(*node, *height));
+                }
+                Note::Adopted { block, .. } if honest => self.chains.adopt(*node, block),
                 Note::Relied { height, .. } if honest => self.chains.rely(*node, *height),
                 // Where a fork may make an honest node vote twice, votes prove nothing.
                 Note::Engine(Tale::Voted(vote)) if has_finality(&self.claims) => {
@@ -346,6 +353,7 @@ impl Reader for Invariants {
             },
             append,
             retraction,
+            restart,
             voted,
             clash,
             performed: &self.performed,

@@ -5,8 +5,9 @@ use super::{Court, Invariant, Scene, has_finality};
 /// As scenarios write it.
 pub const NAME: &str = "monotone-height";
 
-/// Each honest node appends the next height, once, and takes nothing back, not even after a restart.
-/// Where the protocol has no finality it may take back the newest block.
+/// Each honest node appends the next height, once, and takes nothing back. Where the protocol has no
+/// finality it may take back the newest block. A node that starts again goes on from what its disk
+/// held, which is never more than it had, and appends what it forgot again.
 #[derive(Debug, Default)]
 pub struct MonotoneHeight;
 
@@ -27,6 +28,15 @@ impl Invariant for MonotoneHeight {
             if height != head.next() {
                 let who = scene.seen.who(append.node);
                 let what = format!("member {who} appended height {height} after height {head}");
+                court.violated(scene.at, what);
+            }
+        }
+        if let Some(restart) = scene.restart {
+            court.check();
+            let head = scene.seen.chains.known(restart.head).height;
+            if restart.height > head {
+                let (who, height) = (scene.seen.who(restart.node), restart.height);
+                let what = format!("member {who} started again at height {height} after {head}");
                 court.violated(scene.at, what);
             }
         }

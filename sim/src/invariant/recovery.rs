@@ -24,8 +24,15 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// The end of a run of `plan` in which these faults never healed and these validators are up.
-    pub fn new(plan: &Plan, seen: &Seen<'_>, active: &BTreeSet<usize>, alive: &[bool]) -> Self {
+    /// The end of a run of `plan` in which these faults never healed, these validators are up, and
+    /// these have lost their disks and not voted since: they are as good as faulty (R40).
+    pub fn new(
+        plan: &Plan,
+        seen: &Seen<'_>,
+        active: &BTreeSet<usize>,
+        alive: &[bool],
+        forgetful: &BTreeSet<NodeId>,
+    ) -> Self {
         let committee = seen.deciding();
         let n = committee.n();
         let (counted, needed) = match seen.claims.faults {
@@ -45,7 +52,7 @@ impl Recovery {
         };
         for node in committee.nodes().take(counted) {
             let up = alive.get(node.index()).copied().unwrap_or(true);
-            if up && seen.cast.is_honest(node) {
+            if up && !forgetful.contains(&node) && seen.cast.is_honest(node) {
                 recovery.strength[seen.cast.member_of(node)] += 1;
             }
         }
@@ -62,7 +69,10 @@ impl Recovery {
             FaultKind::GatewayOffline(member) => {
                 self.offline.insert(*member);
             }
-            FaultKind::LinkCut { from, to } => self.cut(*from, *to),
+            // One way is enough to keep two from working together.
+            FaultKind::LinkCut(link) => self.cut(link.from, link.to),
+            // What is lost is sent again.
+            FaultKind::LinkLoss { .. } => {}
             FaultKind::Partition(groups) => {
                 let group = |member| groups.iter().position(|group| group.contains(&member));
                 for one in 0..self.open.len() {

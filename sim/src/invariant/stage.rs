@@ -117,7 +117,10 @@ impl Stage {
             until: None,
             kind,
         });
-        self.tell(Fact::FaultBegan { fault, node: None });
+        self.tell(Fact::FaultBegan {
+            fault,
+            nodes: Vec::new(),
+        });
     }
 
     /// The last fault that began heals.
@@ -136,7 +139,7 @@ impl Stage {
         self.facts.push((at, fact));
     }
 
-    fn note(&mut self, by: usize, note: Note) {
+    pub(super) fn note(&mut self, by: usize, note: Note) {
         self.tell(Fact::Node {
             node: node(by),
             note,

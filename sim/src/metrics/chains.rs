@@ -22,7 +22,7 @@ struct Chain {
     falling: u64,
 }
 
-/// A block on at least one honest chain.
+/// A block on at least one honest chain, or forgotten in a crash by all that had it.
 #[derive(Clone, Debug)]
 struct Held {
     block: Arc<Block>,
@@ -65,16 +65,50 @@ impl Chains {
         for (block, _) in forgotten.into_values() {
             self.release(block, book);
         }
-        let held = self.held.entry(id).or_insert_with(|| Held {
-            block: Arc::clone(&entry.block),
-            holders: 0,
-        });
-        held.holders += 1;
-        if held.holders == 1 {
+        let held = self.held.entry(id).or_insert_with(|| {
             for transaction in entry.block.transactions() {
                 book.included(&transaction.id(), at);
             }
+            Held {
+                block: Arc::clone(&entry.block),
+                holders: 0,
+            }
+        });
+        held.holders += 1;
+    }
+
+    /// A validator starts again from this height. What it forgot is not taken back by that: others hold
+    /// it, or it will append it again; see [`Chains::close`].
+    pub(super) fn recovered(&mut self, node: NodeId, height: Height) {
+        let chain = &mut self.validators[node.index()];
+        chain.falling = 0;
+        chain.relied = chain.relied.min(height);
+        for (block, _) in chain.blocks.split_off(&height.next()).into_values() {
+            let held = self.held.get_mut(&block);
+            held.expect("a holder forgets it").holders -= 1;
         }
+    }
+
+    /// A validator's chain begins with this block now: it holds the state after it and no block below.
+    pub(super) fn adopted(&mut self, node: NodeId, height: Height, id: BlockId, root: Digest) {
+        let chain = &mut self.validators[node.index()];
+        chain.falling = 0;
+        // Without a holder of the block, nobody honest has it: another reader's affair.
+        if let Some(held) = self.held.get_mut(&id)
+            && chain.blocks.insert(height, (id, root)).is_none()
+        {
+            held.holders += 1;
+        }
+    }
+
+    /// The run is over: what everyone forgot is on no chain.
+    pub(super) fn close(&mut self, book: &mut Book) {
+        for held in self.held.values().filter(|held| held.holders == 0) {
+            for transaction in held.block.transactions() {
+                book.excluded(&transaction.id());
+            }
+        }
+        self.held.retain(|_, held| held.holders > 0);
     }
 
     /// A validator took its newest block off. Several in a row are one reorganisation.

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use consortium_node::types::{NodeId, TxId};
 
 use super::{
+    Metrics,
     book::{Book, Fate},
     stall::Gap,
     summary::{Buffer, FaultRow},
 };
 use crate::{
-    cast::Cast,
-    scenario::plan::{FaultKind, FaultPlan, MemberIndex, Plan, Target},
+    scenario::plan::{CrashPlan, DiskFate, FaultKind, FaultPlan, Link, MemberIndex, Plan, Target},
     time::Time,
 };
 
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Clone, Debug)]
 struct Began {
     at: Time,
-    node: Option<NodeId>,
+    nodes: Vec<NodeId>,
     ended: Option<Time>,
     /// Another fault began since.
     superseded: bool,
@@ -38,7 +38,7 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    pub(super) fn began(&mut self, fault: usize, node: Option<NodeId>, at: Time, view: u64) {
+    pub(super) fn began(&mut self, fault: usize, nodes: &[NodeId], at: Time, view: u64) {
         for earlier in self.began.values_mut() {
             earlier.superseded = true;
         }
@@ -46,7 +46,7 @@ impl Faults {
             fault,
             Began {
                 at,
-                node,
+                nodes: nodes.to_vec(),
                 ended: None,
                 superseded: false,
                 overcome: None,
@@ -92,42 +92,35 @@ impl Faults {
             }
         }
     }
+}
 
+impl Metrics {
     /// The rows of the report, in the plan's order.
-    pub(super) fn rows(
-        &self,
-        plan: &Plan,
-        cast: &Cast,
-        book: &Book,
-        executed: &BTreeMap<TxId, u32>,
-    ) -> Vec<FaultRow> {
-        plan.faults
-            .iter()
-            .enumerate()
-            .map(|(number, fault)| {
-                let began = self.began.get(&number);
-                FaultRow {
-                    label: label(
-                        fault,
-                        plan,
-                        began.and_then(|b| b.node).map(|n| cast.name_of(n)),
-                    ),
-                    at_ms: fault.at.0 / 1_000_000,
-                    until_ms: fault.until.map(|until| until.0 / 1_000_000),
-                    outage_ms: began.map(|b| b.outage.as_millis() as u64),
-                    recovery_ms: began.and_then(Began::recovery_ms),
-                    views: began.map_or((0, 0), |b| b.views),
-                    lost: began.map_or(0, |b| b.lost(book)),
-                    buffer: began.and_then(|b| match fault.kind {
-                        FaultKind::GatewayOffline(member) => {
-                            Some(b.buffer(cast.gateway(member), book, executed))
-                        }
-                        _ => None,
-                    }),
-                    survived: began.is_some_and(|b| b.progressed),
-                }
-            })
-            .collect()
+    pub(super) fn fault_rows(&self, executed: &BTreeMap<TxId, u32>) -> Vec<FaultRow> {
+        let (plan, cast, book) = (&self.plan, &self.cast, &self.book);
+        let row = |(number, fault): (usize, &FaultPlan)| {
+            let began = self.faults.began.get(&number);
+            let restarts = self.restarts.rows(number, cast);
+            let hit = began.and_then(|began| began.nodes.first());
+            FaultRow {
+                label: label(fault, plan, hit.map(|node| cast.name_of(*node))),
+                at_ms: fault.at.0 / 1_000_000,
+                until_ms: fault.until.map(|until| until.0 / 1_000_000),
+                outage_ms: began.map(|b| b.outage.as_millis() as u64),
+                recovery_ms: began.and_then(Began::recovery_ms),
+                views: began.map_or((0, 0), |b| b.views),
+                lost: began.map_or(0, |b| b.lost(book, !restarts.is_empty())),
+                buffer: began.and_then(|b| match fault.kind {
+                    FaultKind::GatewayOffline(member) => {
+                        Some(b.buffer(cast.gateway(member), book, executed))
+                    }
+                    _ => None,
+                }),
+                restarts,
+                survived: began.is_some_and(|b| b.progressed),
+            }
+        };
+        plan.faults.iter().enumerate().map(row).collect()
     }
 }
 
@@ -137,10 +130,12 @@ impl Began {
         Some(self.first_after_end?.since(ended).as_millis() as u64)
     }
 
-    /// Lost transactions that were sent before it was overcome and not yet final when it began.
-    fn lost(&self, book: &Book) -> u64 {
+    /// Lost transactions that were sent before it was overcome. Where disks lost what they held, any of
+    /// them; otherwise those that were not yet final when it began.
+    fn lost(&self, book: &Book, at_any_age: bool) -> u64 {
         let until = self.overcome.unwrap_or(Time::NEVER);
-        let in_flight = |sent: Time, finished: Time| sent <= until && finished >= self.at;
+        let in_flight =
+            |sent: Time, finished: Time| sent <= until && (at_any_age || finished >= self.at);
         book.records()
             .filter(|record| record.lost().is_some())
             .filter(|record| {
@@ -179,12 +174,12 @@ impl Began {
 /// A fault in words.
 fn label(fault: &FaultPlan, plan: &Plan, hit: Option<&str>) -> String {
     let name = |member: &MemberIndex| plan.members[*member].name.as_str();
+    let way = |link: &Link| {
+        let arrow = if link.both_ways { "<->" } else { "->" };
+        format!("link {} {arrow} {}", name(&link.from), name(&link.to))
+    };
     match &fault.kind {
-        FaultKind::Crash(Target::Primary) => match hit {
-            Some(hit) => format!("primary crash ({hit})"),
-            None => "primary crash".to_owned(),
-        },
-        FaultKind::Crash(Target::Member(member)) => format!("{} crash", name(member)),
+        FaultKind::Crash(crash) => crash_label(crash, &name, hit),
         FaultKind::Partition(groups) => {
             let group = |members: &Vec<MemberIndex>| {
                 members.iter().map(name).collect::<Vec<_>>().join(" + ")
@@ -192,7 +187,31 @@ fn label(fault: &FaultPlan, plan: &Plan, hit: Option<&str>) -> String {
             let groups: Vec<String> = groups.iter().map(group).collect();
             format!("partition {}", groups.join(" | "))
         }
-        FaultKind::LinkCut { from, to } => format!("link {} -> {} cut", name(from), name(to)),
+        FaultKind::LinkCut(link) => format!("{} cut", way(link)),
+        FaultKind::LinkLoss { link, loss_ppm } => {
+            let percent = f64::from(*loss_ppm) / 10_000.0;
+            match link {
+                Some(link) => format!("{} loses {percent} %", way(link)),
+                None => format!("all links lose {percent} %"),
+            }
+        }
         FaultKind::GatewayOffline(member) => format!("{} gateway offline", name(member)),
+    }
+}
+
+fn crash_label<'a>(
+    crash: &CrashPlan,
+    name: impl Fn(&MemberIndex) -> &'a str,
+    hit: Option<&str>,
+) -> String {
+    let who = match (crash.target, hit) {
+        (Target::Primary, Some(hit)) => format!("primary crash ({hit})"),
+        (Target::Primary, None) => "primary crash".to_owned(),
+        (Target::Member(member), _) => format!("{} crash", name(&member)),
+        (Target::All, _) => "all crash".to_owned(),
+    };
+    match crash.disk {
+        DiskFate::Torn | DiskFate::Kept => who,
+        worse => format!("{who}, disk {}", worse.name()),
     }
 }

@@ -71,6 +71,7 @@ impl Metrics {
     pub fn finish(mut self, evidence: Evidence<'_>) -> Measured {
         let open = self.stall.open(evidence.ending.ended);
         self.faults.finish(open, self.view);
+        self.chains.close(&mut self.book);
         self.cheats.finish(open, self.view, &self.plan);
         let (from, to) = window(&self.plan);
         let latencies = Latencies::of(&self.book, from, to);
@@ -156,7 +157,7 @@ impl Metrics {
                 cast,
             ),
             busiest: load::busiest(ending, plan, cast),
-            faults: self.faults.rows(plan, cast, &self.book, &executed),
+            faults: self.fault_rows(&executed),
             usual_stall_ms: self.usual_stall_ns / 1_000_000,
             cheats: Vec::new(),
             reorganisations: self.chains.reorganisations,

@@ -15,6 +15,8 @@
 //! - A **stall** is a time in which work was pending (sent by a gateway, without a fate) and nothing
 //!   became final. A fault's **outage** is the longest stall from its beginning on, until the first
 //!   transaction becomes final after it healed or after another fault began.
+//! - A validator that starts again is **current** when its chain is within one block of the highest
+//!   that any honest validator has had so far.
 //!
 //! [`Metrics`] reads the stream and [`Metrics::finish`] makes a [`Measured`] of it, whose [`Summary`]
 //! everything else (table, JSON, baselines, comparisons) is made from.
@@ -29,6 +31,7 @@ pub mod finish;
 pub mod latency;
 pub mod load;
 mod reader;
+mod restarts;
 pub mod shared_ledger;
 mod stall;
 pub mod summary;

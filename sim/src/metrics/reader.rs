@@ -14,6 +14,7 @@ use super::{
     cheats::Cheats,
     excursions::Excursions,
     faults::Faults,
+    restarts::Restarts,
     stall::Stall,
 };
 use crate::{
@@ -32,6 +33,7 @@ pub struct Metrics {
     pub(super) chains: Chains,
     pub(super) stall: Stall,
     pub(super) faults: Faults,
+    pub(super) restarts: Restarts,
     pub(super) cheats: Cheats,
     pub(super) excursions: Excursions,
     /// The highest view that an honest validator entered.
@@ -50,6 +52,7 @@ impl Metrics {
             chains: Chains::new(validators),
             stall: Stall::default(),
             faults: Faults::default(),
+            restarts: Restarts::default(),
             cheats: Cheats::new(&plan),
             excursions: Excursions::new(validators),
             view: 0,
@@ -141,19 +144,31 @@ impl Metrics {
             Note::Appended(entry) => {
                 self.chains.appended(teller, entry, at, &mut self.book);
                 self.excursions.appended(teller, entry, at);
+                self.restarts.appended(teller, at, entry.height());
             }
             Note::Retracted { block } => {
                 self.chains.retracted(teller, block, &mut self.book);
+                self.restarts.retracted(teller, block.header().height);
                 for transaction in block.transactions() {
                     self.excursions.retracted(teller, &transaction.id());
                 }
             }
             Note::Relied { height, .. } => self.chains.relied(teller, *height),
+            Note::Recovered { height } => {
+                self.chains.recovered(teller, *height);
+                self.restarts.recovered(teller, at, *height);
+            }
+            Note::Adopted {
+                height,
+                block,
+                results,
+            } => self
+                .chains
+                .adopted(teller, *height, *block, results.state_root),
             Note::Engine(_)
             | Note::Admitted(_)
             | Note::TxRefused { .. }
             | Note::Refused(_)
-            | Note::Recovered { .. }
             | Note::Scheduled(_) => {}
         }
     }
@@ -179,10 +194,14 @@ impl Reader for Metrics {
             Fact::Final { tx, outcome, .. } => self.finished(at, tx, outcome),
             Fact::Rejected { tx, reason } => self.rejected(tx, *reason),
             Fact::Node { node, note } => self.noted(at, *node, note),
-            Fact::FaultBegan { fault, node } => {
+            Fact::FaultBegan { fault, nodes } => {
                 self.disturbed = true;
-                self.faults.began(*fault, *node, at, self.view);
+                self.faults.began(*fault, nodes, at, self.view);
+                for node in nodes {
+                    self.restarts.crashed(*fault, *node, at);
+                }
             }
+            Fact::Restarted { node, disk, .. } => self.restarts.again(*node, at, *disk),
             Fact::FaultEnded { fault } => self.faults.ended(*fault, at),
             Fact::Cheated { cheat, tx, .. } => {
                 self.disturbed = true;

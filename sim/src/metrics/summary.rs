@@ -231,12 +231,33 @@ pub struct FaultRow {
     pub recovery_ms: Option<u64>,
     /// The highest view when it began and when it was overcome.
     pub views: (u64, u64),
-    /// Transactions that were in flight during it and are lost.
+    /// Transactions that were in flight during it and are lost; where validators started again, all
+    /// that were sent before it was overcome and are lost.
     pub lost: u64,
     /// What an offline gateway held back.
     pub buffer: Option<Buffer>,
+    /// The validators that a crash took down and that started again.
+    #[serde(default)]
+    pub restarts: Vec<RestartRow>,
     /// Whether work went on: something became final after it began, or nothing was left to do.
     pub survived: bool,
+}
+
+/// A validator that crashed and started again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RestartRow {
+    /// Whose it is.
+    pub member: String,
+    /// How much of its disk could be believed: clean, torn or lost.
+    pub disk: String,
+    /// From the crash to its start.
+    pub down_ms: u64,
+    /// From its start until it was current; `None`: it never was.
+    pub catch_up_ms: Option<u64>,
+    /// Blocks that were on its chain and not on its disk.
+    pub blocks_lost: u64,
+    /// Blocks that it appended until it was current.
+    pub blocks_fetched: u64,
 }
 
 /// What an offline gateway held back.

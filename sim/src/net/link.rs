@@ -41,7 +41,9 @@ pub(super) struct Link {
     /// Seeds the draws of this slot.
     slot_seed: u64,
     /// Messages of this slot so far.
-    k: u64,
+    k: u32,
+    /// Messages that faults lose on it, in a million.
+    loss_ppm: u32,
 }
 
 /// What a draw decides. Each has a stream of its own, so that one never shifts another.
@@ -66,6 +68,7 @@ impl Link {
             slot: u64::MAX,
             slot_seed: 0,
             k: 0,
+            loss_ppm: 0,
         }
     }
 
@@ -76,6 +79,19 @@ impl Link {
     pub(super) fn mend(&mut self) {
         assert!(self.cuts > 0, "a link is mended that nothing cut");
         self.cuts -= 1;
+    }
+
+    pub(super) fn worsen(&mut self, loss_ppm: u32) {
+        self.loss_ppm += loss_ppm;
+    }
+
+    pub(super) fn improve(&mut self, loss_ppm: u32) {
+        self.loss_ppm -= loss_ppm;
+    }
+
+    /// Messages that are lost on it now, in a million.
+    fn loss(&self, climate: &Climate) -> u64 {
+        climate.loss_ppm + u64::from(self.loss_ppm)
     }
 
     pub(super) fn is_cut(&self) -> bool {
@@ -92,7 +108,7 @@ impl Link {
             self.k = 0;
         }
         self.k += 1;
-        self.slot_seed ^ self.k.wrapping_mul(0xA24B_AED4_963E_E407)
+        self.slot_seed ^ u64::from(self.k).wrapping_mul(0xA24B_AED4_963E_E407)
     }
 
     /// When an in-order link delivers: never before what was sent earlier, and a loss costs time.
@@ -102,10 +118,11 @@ impl Link {
     #[inline]
     pub(super) fn in_order(&mut self, climate: &Climate, departure: Time, message: u64) -> Time {
         let mut delay = self.latency(climate, message, Draw::Latency);
-        if climate.loss_ppm > 0 {
+        let loss = self.loss(climate);
+        if loss > 0 {
             let mut wait = self.retransmission_ns;
             let mut attempt = 0;
-            while attempt < ATTEMPTS && lost(climate, message, attempt) {
+            while attempt < ATTEMPTS && lost(loss, message, attempt) {
                 delay += wait;
                 wait *= 2;
                 attempt += 1;
@@ -123,7 +140,8 @@ impl Link {
         departure: Time,
         message: u64,
     ) -> [Option<Time>; 2] {
-        if climate.loss_ppm > 0 && lost(climate, message, 0) {
+        let loss = self.loss(climate);
+        if loss > 0 && lost(loss, message, 0) {
             return [None, None];
         }
         let arrival = |draw| Time(departure.0 + self.latency(climate, message, draw));
@@ -146,12 +164,8 @@ impl Link {
     }
 }
 
-fn lost(climate: &Climate, message: u64, attempt: u32) -> bool {
-    happens(
-        climate.loss_ppm,
-        message,
-        Draw::Loss as u64 + u64::from(attempt),
-    )
+fn lost(loss_ppm: u64, message: u64, attempt: u32) -> bool {
+    happens(loss_ppm, message, Draw::Loss as u64 + u64::from(attempt))
 }
 
 fn happens(ppm: u64, message: u64, draw: u64) -> bool {

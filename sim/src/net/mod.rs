@@ -157,6 +157,16 @@ impl Net {
         self.link(from, to).mend();
     }
 
+    /// Lets a link lose so many more messages in a million.
+    pub fn worsen(&mut self, from: NodeId, to: NodeId, loss_ppm: u32) {
+        self.link(from, to).worsen(loss_ppm);
+    }
+
+    /// Takes that back.
+    pub fn improve(&mut self, from: NodeId, to: NodeId, loss_ppm: u32) {
+        self.link(from, to).improve(loss_ppm);
+    }
+
     /// Whether anything cuts the link now.
     pub fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
         self.links[from.index() * self.nodes + to.index()].is_cut()

@@ -194,6 +194,7 @@ fn faults() -> Vec<FaultRow> {
         views: (0, 0),
         lost: 0,
         buffer: None,
+        restarts: Vec::new(),
         survived: true,
     };
     vec![

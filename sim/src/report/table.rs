@@ -4,7 +4,10 @@ use super::page::Page;
 use crate::{
     metrics::{
         latency::Percentiles,
-        summary::{Excursion, FaultRow, Summary, Verdict, VerdictKind, VerdictRow, VerdictStatus},
+        summary::{
+            Excursion, FaultRow, RestartRow, Summary, Verdict, VerdictKind, VerdictRow,
+            VerdictStatus,
+        },
         units,
     },
     time::Time,
@@ -385,6 +388,7 @@ fn fault_effect(fault: &FaultRow, summary: &Summary) -> String {
     if fault.views.0 != fault.views.1 {
         words.push(format!("view {} -> {}", fault.views.0, fault.views.1));
     }
+    words.extend(restarts(&fault.restarts));
     if let Some(buffer) = &fault.buffer {
         words.push(format!("{} buffered", units::thousands(buffer.waited)));
         words.push(format!("drained {}", units::span_ms(buffer.drained_ms)));
@@ -399,6 +403,30 @@ fn fault_effect(fault: &FaultRow, summary: &Summary) -> String {
         words.push("NOT SURVIVED".to_owned());
     }
     words.join(", ")
+}
+
+/// How those who crashed came back: when they were current, and how much they had to fetch for it.
+fn restarts(rows: &[RestartRow]) -> Option<String> {
+    let fetched: u64 = rows.iter().map(|row| row.blocks_fetched).sum();
+    let stragglers = rows.iter().filter(|row| row.catch_up_ms.is_none()).count();
+    let last = rows.iter().filter_map(|row| row.catch_up_ms).max();
+    let current = match (rows.len(), stragglers, last) {
+        (0, ..) => return None,
+        (1, 0, Some(last)) => format!("current {} after its restart", units::span_ms(last)),
+        (all, 0, Some(last)) => {
+            format!(
+                "{all} restarted, each current after {}",
+                units::span_ms(last)
+            )
+        }
+        (1, ..) => "restarted, NOT CURRENT AGAIN".to_owned(),
+        (all, stragglers, _) => format!("{all} restarted, {stragglers} NOT CURRENT AGAIN"),
+    };
+    Some(match fetched {
+        0 => current,
+        1 => format!("{current} with 1 block fetched"),
+        more => format!("{current} with {} blocks fetched", units::thousands(more)),
+    })
 }
 
 /// Milliseconds as on a clock, without the fraction when there is none.

@@ -36,6 +36,8 @@ pub struct Plan {
     pub consensus: Consensus,
     /// What a node keeps and how it hands it on.
     pub mempool: MempoolPlan,
+    /// How a node that is behind catches up.
+    pub sync: SyncPlan,
     /// How gateways submit.
     pub gateway: GatewayPlan,
     /// The organisations with nodes.
@@ -68,6 +70,13 @@ impl Plan {
     /// When the drain ends at the latest.
     pub fn end(&self) -> Time {
         Time::ZERO + self.duration + self.drain
+    }
+
+    /// Whether a validator that crashed ever starts again, and reads its disk.
+    pub fn has_restarts(&self) -> bool {
+        let restarts =
+            |fault: &FaultPlan| matches!(fault.kind, FaultKind::Crash(_)) && fault.until.is_some();
+        self.faults.iter().any(restarts)
     }
 
     /// Number of validators, of those that join later too.
@@ -159,6 +168,13 @@ pub struct MempoolPlan {
     pub relay: RelayPlan,
     /// When `relay` is to the leader only: how long until it goes to everyone after all.
     pub relay_timeout: Duration,
+}
+
+/// How a node that is behind catches up.
+#[derive(Clone, Debug, Serialize)]
+pub struct SyncPlan {
+    /// Final blocks that it must be behind before it takes over a snapshot; `None`: it fetches all blocks.
+    pub snapshot_above: Option<u64>,
 }
 
 /// Where a validator sends what its gateway gives it.
@@ -374,22 +390,57 @@ pub struct FaultPlan {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// A validator stops; what was not durable is gone.
-    Crash(Target),
+    /// Validators stop; what was not durable is gone.
+    Crash(CrashPlan),
     /// Members can only reach those of their own group; whoever is in no group is alone.
     Partition(Vec<Vec<MemberIndex>>),
-    /// Nothing goes from one member's nodes to another's (one way).
-    LinkCut {
-        /// From.
-        from: MemberIndex,
-        /// To.
-        to: MemberIndex,
+    /// Nothing goes from one member's nodes to another's.
+    LinkCut(Link),
+    /// More messages are lost than usual.
+    LinkLoss {
+        /// Where; `None`: on every link.
+        link: Option<Link>,
+        /// How many more, in a million.
+        loss_ppm: u32,
     },
     /// A member's gateway has no connection; it buffers.
     GatewayOffline(MemberIndex),
 }
 
-/// Which validator.
+/// The way from one member's nodes to another's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Link {
+    /// From.
+    pub from: MemberIndex,
+    /// To.
+    pub to: MemberIndex,
+    /// Whether the way back is meant too.
+    pub both_ways: bool,
+}
+
+/// A crash. The validators start again when the fault ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct CrashPlan {
+    /// Who.
+    pub target: Target,
+    /// What is left on their disks.
+    pub disk: DiskFate,
+    /// How long after one the next starts again, in the members' order.
+    pub stagger: Duration,
+}
+
+impl From<Target> for CrashPlan {
+    /// An ordinary crash.
+    fn from(target: Target) -> Self {
+        Self {
+            target,
+            disk: DiskFate::Torn,
+            stagger: Duration::ZERO,
+        }
+    }
+}
+
+/// Which validators.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
@@ -397,6 +448,42 @@ pub enum Target {
     Primary,
     /// The first validator of a member.
     Member(MemberIndex),
+    /// All of them.
+    All,
+}
+
+/// What a crash leaves on a disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskFate {
+    /// What was durable; behind it some of what was not, the last of it torn.
+    Torn,
+    /// What was durable, and nothing else.
+    Kept,
+    /// Nothing: a new disk.
+    Lost,
+    /// A copy of an earlier instant.
+    RolledBack,
+    /// What was durable, but for a frame in the middle that went bad.
+    Rotten,
+}
+
+impl DiskFate {
+    /// As it is written in a scenario.
+    pub const ALL: [(&str, Self); 5] = [
+        ("torn", Self::Torn),
+        ("kept", Self::Kept),
+        ("lost", Self::Lost),
+        ("rolled-back", Self::RolledBack),
+        ("rotten", Self::Rotten),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        let mut all = Self::ALL.iter();
+        all.find(|(_, fate)| *fate == self)
+            .map_or("", |(name, _)| name)
+    }
 }
 
 /// A cheat with its time.

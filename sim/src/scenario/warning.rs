@@ -155,12 +155,16 @@ fn worst_instant(plan: &Plan) -> Option<(Time, usize)> {
         let mut crashed = BTreeSet::new();
         let mut leaders = 0;
         for fault in plan.faults.iter().filter(|f| active(f.at, f.until, now)) {
-            match fault.kind {
-                FaultKind::Crash(Target::Primary) => leaders += 1,
-                FaultKind::Crash(Target::Member(member)) if !liars.contains(&member) => {
+            let FaultKind::Crash(crash) = &fault.kind else {
+                continue;
+            };
+            match crash.target {
+                Target::Primary => leaders += 1,
+                Target::Member(member) if !liars.contains(&member) => {
                     crashed.insert(member);
                 }
-                _ => {}
+                Target::Member(_) => {}
+                Target::All => return plan.validators(),
             }
         }
         (validators_of(plan, &liars) + crashed.len() + leaders).min(plan.validators())

@@ -28,31 +28,51 @@ use crate::{
     scenario::plan::{CheatKind, Plan, Protocol, RelayPlan},
 };
 
-/// All validators, each wrapped in the cheats of its member; and the cheats' scripts by their number in
-/// the plan.
-pub(super) fn validators(plan: &Plan, cast: &Cast) -> (Vec<Liar>, Vec<Rc<Script>>) {
-    let scripts: Vec<_> = plan.cheats.iter().map(|_| Script::new()).collect();
-    let own = Arc::new(ContractExecutor {
-        registry: Arc::clone(&cast.registry),
-    });
-    let memory = Arc::new(Mutex::new(Memory::default()));
-    let executor = |id: NodeId| -> Arc<dyn Executor> {
-        if plan.host.shared_execution && cast.is_honest(id) {
+/// What it takes to make the validators of a plan, the first time and whenever one starts again.
+pub(super) struct Workshop {
+    plan: Arc<Plan>,
+    cast: Arc<Cast>,
+    /// Of the cheats, by their number in the plan.
+    scripts: Vec<Rc<Script>>,
+    executor: Arc<ContractExecutor>,
+    memory: Arc<Mutex<Memory>>,
+}
+
+impl Workshop {
+    pub(super) fn new(plan: &Arc<Plan>, cast: &Arc<Cast>) -> Self {
+        Self {
+            plan: Arc::clone(plan),
+            cast: Arc::clone(cast),
+            scripts: plan.cheats.iter().map(|_| Script::new()).collect(),
+            executor: Arc::new(ContractExecutor {
+                registry: Arc::clone(&cast.registry),
+            }),
+            memory: Arc::new(Mutex::new(Memory::default())),
+        }
+    }
+
+    pub(super) fn scripts(&self) -> &[Rc<Script>] {
+        &self.scripts
+    }
+
+    /// A validator with an empty ledger, wrapped in the cheats of its member.
+    pub(super) fn validator(&self, id: NodeId) -> Liar {
+        let node = honest(&self.plan, &self.cast, id, self.executor(id));
+        wrap(node, &self.plan, &self.cast, &self.scripts)
+    }
+
+    fn executor(&self, id: NodeId) -> Arc<dyn Executor> {
+        if self.plan.host.shared_execution && self.cast.is_honest(id) {
             Arc::new(SharedExecutor {
-                inner: Arc::clone(&own),
-                memory: Arc::clone(&memory),
+                inner: Arc::clone(&self.executor),
+                memory: Arc::clone(&self.memory),
                 node: u64::from(id.0),
-                nodes: plan.validators() as u64,
+                nodes: self.plan.validators() as u64,
             })
         } else {
-            own.clone()
+            Arc::<ContractExecutor>::clone(&self.executor)
         }
-    };
-    let nodes = cast
-        .validators()
-        .map(|id| wrap(honest(plan, cast, id, executor(id)), plan, cast, &scripts))
-        .collect();
-    (nodes, scripts)
+    }
 }
 
 /// A validator of the plan's protocol.
@@ -121,6 +141,7 @@ fn host<E: Engine + 'static>(
             RelayPlan::Everyone => Some(Relay::Everyone),
         },
         relay_timeout: plan.mempool.relay_timeout,
+        snapshot_above: plan.sync.snapshot_above.unwrap_or(u64::MAX),
     };
     Box::new(Validator::new(me, config, engine, state, executor))
 }

@@ -4,16 +4,21 @@ use std::collections::VecDeque;
 
 use consortium_node::{
     node::{Action, Actions, Event, Packet, TimerId},
+    storage::Recovered,
     types::NodeId,
 };
 
-use super::machine::{Clock, Cores, Disk, Prices};
+use super::{
+    disk::Disk,
+    machine::{Clock, Cores, Prices},
+};
 use crate::{adversary::Liar, ending::Usage, time::Time};
 
 /// Something that the serial stage will take up.
 #[derive(Debug)]
 pub(super) enum Input {
     Start,
+    Recovered(Recovered),
     Packet { from: NodeId, packet: Packet },
     Timer(TimerId),
 }
@@ -85,6 +90,7 @@ impl Host {
         let mut actions = Actions::default();
         let event = match input {
             Input::Start => Event::Start,
+            Input::Recovered(found) => Event::Recovered(found),
             Input::Packet { from, packet } => Event::Packet {
                 from: *from,
                 packet,
@@ -110,5 +116,23 @@ impl Host {
         self.up = false;
         self.life += 1;
         self.waiting.clear();
+    }
+
+    /// The machine starts again with this node, which is busy until `ready` with reading what the disk
+    /// holds. Wake it then.
+    pub(super) fn start_again(
+        &mut self,
+        now: Time,
+        liar: Liar,
+        cores: Cores,
+        found: Recovered,
+        ready: Time,
+    ) {
+        self.liar = liar;
+        self.cores = cores;
+        self.up = true;
+        self.free_at = ready;
+        self.barrier = now;
+        self.waiting.push_back(Input::Recovered(found));
     }
 }

@@ -1,10 +1,8 @@
-//! A member's machine: what it costs to work on it, its disk and its clock.
+//! A member's machine: what it costs to work on it, and its clock.
 //!
 //! Work has two stages. Decoding and signature checks need no state: any core does them, and what
 //! arrived first is released first. The protocol itself is serial: a step starts when the one before has
 //! ended, and its effects leave at its end.
-
-use std::time::Duration;
 
 use consortium_node::{
     engine::Work,
@@ -12,10 +10,7 @@ use consortium_node::{
     types::{LocalTime, Mono, Wall},
 };
 
-use crate::{
-    scenario::plan::Machine,
-    time::{Time, nanos},
-};
+use crate::{scenario::plan::Machine, time::Time};
 
 /// Start of the run on every right clock: 2026-01-01T00:00:00Z, ns.
 const EPOCH: u64 = 1_767_225_600_000_000_000;
@@ -41,9 +36,14 @@ impl Prices {
         }
     }
 
+    /// Of hashing so many bytes.
+    pub(super) fn hash(&self, bytes: u64) -> u64 {
+        (bytes * self.hash_kb).div_ceil(1024)
+    }
+
     /// Of making a packet usable.
     pub(super) fn demand(&self, demand: Demand) -> u64 {
-        u64::from(demand.checks) * self.check + (demand.hashed_bytes * self.hash_kb).div_ceil(1024)
+        u64::from(demand.checks) * self.check + self.hash(demand.hashed_bytes)
     }
 
     /// Of a step of the protocol.
@@ -51,7 +51,7 @@ impl Prices {
         self.message
             + u64::from(work.signatures) * self.sign
             + u64::from(work.checks) * self.check
-            + (work.hashed_bytes * self.hash_kb).div_ceil(1024)
+            + self.hash(work.hashed_bytes)
             + u64::from(work.executed) * self.execute
     }
 }
@@ -80,50 +80,6 @@ impl Cores {
         }
         self.last_release = self.last_release.max(at);
         self.last_release
-    }
-}
-
-/// A disk that makes writes durable in groups: what is handed over while it works shares the next
-/// write.
-#[derive(Clone, Debug)]
-pub(super) struct Disk {
-    fsync: Duration,
-    /// End of the write under way.
-    busy_until: Time,
-    /// Whether another waits behind it.
-    queued: bool,
-    /// In all.
-    pub(super) busy_ns: u64,
-}
-
-impl Disk {
-    pub(super) fn new(fsync: Duration) -> Self {
-        Self {
-            fsync,
-            busy_until: Time::ZERO,
-            queued: false,
-            busy_ns: 0,
-        }
-    }
-
-    /// When a record handed over at `at` is durable.
-    pub(super) fn persist(&mut self, at: Time) -> Time {
-        if self.queued && at >= self.busy_until {
-            // The queued write started when the one before it ended.
-            self.busy_until = self.busy_until + self.fsync;
-            self.queued = false;
-        }
-        if at >= self.busy_until {
-            self.busy_until = at + self.fsync;
-            self.busy_ns += nanos(self.fsync);
-            self.busy_until
-        } else {
-            if !self.queued {
-                self.queued = true;
-                self.busy_ns += nanos(self.fsync);
-            }
-            self.busy_until + self.fsync
-        }
     }
 }
 
@@ -163,27 +119,5 @@ mod tests {
         );
         assert_eq!(cores.release(Time(61), 50), Time(111));
         assert_eq!(cores.release(Time(200), 0), Time(200));
-    }
-
-    #[test]
-    fn the_disk_commits_in_groups() {
-        let mut disk = Disk::new(Duration::from_nanos(10));
-        assert_eq!(disk.persist(Time(0)), Time(10));
-        assert_eq!(disk.persist(Time(3)), Time(20), "joins the next write");
-        assert_eq!(disk.persist(Time(7)), Time(20), "the same one");
-        assert_eq!(
-            disk.persist(Time(12)),
-            Time(30),
-            "the second is under way until 20"
-        );
-        assert_eq!(disk.persist(Time(50)), Time(60));
-        assert_eq!(disk.busy_ns, 40);
-    }
-
-    #[test]
-    fn a_free_disk_does_not_wait() {
-        let mut disk = Disk::new(Duration::ZERO);
-        assert_eq!(disk.persist(Time(4)), Time(4));
-        assert_eq!(disk.persist(Time(4)), Time(4));
     }
 }

@@ -107,10 +107,18 @@ async fn pump(mut world: World<'_>, cast: &Cast, reached: &AtomicU64) -> Ending 
             reached.store(now.0, Ordering::Relaxed);
         }
         world.step();
-        while let Some(Command::Kill(node)) = world.take_command() {
-            Handle::current().kill(processes[&node]);
-            for stopped in life_cycle.take_stopped() {
-                world.stopped(stopped);
+        while let Some(command) = world.take_command() {
+            match command {
+                Command::Kill(node) => {
+                    Handle::current().kill(processes[&node]);
+                    for stopped in life_cycle.take_stopped() {
+                        world.stopped(stopped);
+                    }
+                }
+                Command::Restart(node) => {
+                    Handle::current().restart(processes[&node]);
+                    world.boot(life_cycle.next_booted().await);
+                }
             }
         }
     }
@@ -172,6 +180,16 @@ impl LifeCycle {
 
     fn take_booted(&self) -> impl Iterator<Item = NodeId> + use<> {
         std::mem::take(&mut self.lives().booted).into_iter()
+    }
+
+    /// The next process that comes up. Its `init` is a task like any other: this one waits for it.
+    async fn next_booted(&self) -> NodeId {
+        loop {
+            if let Some(node) = self.lives().booted.pop_first() {
+                return node;
+            }
+            task::yield_now().await;
+        }
     }
 
     fn take_stopped(&self) -> Vec<NodeId> {

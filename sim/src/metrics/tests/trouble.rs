@@ -88,12 +88,12 @@ fn a_forged_reading_is_rejected_with_its_reason_and_is_in_no_latency() {
 
 #[test]
 fn an_outage_is_the_longest_stall_from_the_faults_beginning_on() {
-    let kind = FaultKind::Crash(Target::Primary);
+    let kind = FaultKind::Crash(Target::Primary.into());
     let mut scene = Scene::new(with_fault(kind, ms(40_000), ms(60_000)));
     scene.make_contract(ms(0));
     scene.live_reading(80, ms(20_000));
-    let node = Some(NodeId(0));
-    scene.tell(ms(40_000), &Fact::FaultBegan { fault: 0, node });
+    let nodes = vec![NodeId(0)];
+    scene.tell(ms(40_000), &Fact::FaultBegan { fault: 0, nodes });
     let waits = scene.reading(80, 600);
     scene.submit(&waits, ms(41_000), None);
     scene.send(waits.id(), ms(41_000), false);
@@ -125,7 +125,7 @@ fn an_offline_gateway_buffers_drains_and_executes_each_once() {
         ms(30_000),
         &Fact::FaultBegan {
             fault: 0,
-            node: None,
+            nodes: Vec::new(),
         },
     );
     let held = [80, 81, 82].map(|t| scene.reading(t, 600));
@@ -153,11 +153,11 @@ fn an_offline_gateway_buffers_drains_and_executes_each_once() {
 
 #[test]
 fn a_fault_that_stops_everything_for_good_is_not_survived() {
-    let kind = FaultKind::Crash(Target::Member(3));
+    let kind = FaultKind::Crash(Target::Member(3).into());
     let mut scene = Scene::new(with_fault(kind, ms(40_000), ms(60_000)));
     scene.make_contract(ms(0));
-    let node = Some(NodeId(3));
-    scene.tell(ms(40_000), &Fact::FaultBegan { fault: 0, node });
+    let nodes = vec![NodeId(3)];
+    scene.tell(ms(40_000), &Fact::FaultBegan { fault: 0, nodes });
     let waits = scene.reading(80, 600);
     scene.submit(&waits, ms(41_000), None);
     scene.send(waits.id(), ms(41_000), false);

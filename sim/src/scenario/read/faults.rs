@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::{
     scenario::{
-        plan::{FaultKind, FaultPlan, MemberIndex, MemberPlan, Target},
+        plan::{CrashPlan, DiskFate, FaultKind, FaultPlan, Link, MemberIndex, MemberPlan, Target},
         quantity::spell,
+        read::network::probability,
         reader::{LONGEST, Names, Section},
         suggest::{self, quote},
         tree::Value,
@@ -13,10 +14,11 @@ use crate::{
     time::{Time, nanos},
 };
 
-const KINDS: [(&str, &[&str]); 4] = [
-    ("crash", &["target"]),
+const KINDS: [(&str, &[&str]); 5] = [
+    ("crash", &["target", "disk", "stagger"]),
     ("partition", &["groups"]),
-    ("link-cut", &["from", "to"]),
+    ("link-cut", &["from", "to", "ways"]),
+    ("link-loss", &["loss", "from", "to", "ways"]),
     ("gateway-offline", &["member"]),
 ];
 /// Keys that give a fault or a cheat its time.
@@ -36,9 +38,10 @@ pub(crate) fn faults<'a>(
         };
         let (at, until) = period(&section, length);
         let fault = match kind {
-            "crash" => crash(&section, members, names),
+            "crash" => crash(&section, members, names, until),
             "partition" => partition(&section, names),
-            "link-cut" => link_cut(&section, names),
+            "link-cut" => link(&section, names).map(FaultKind::LinkCut),
+            "link-loss" => link_loss(&section, names),
             _ => names
                 .find(&section, "member")
                 .map(FaultKind::GatewayOffline),
@@ -47,6 +50,7 @@ pub(crate) fn faults<'a>(
             continue;
         };
         let fault = FaultPlan { at, until, kind };
+        check_stagger(&section, &fault, members, length);
         if let Some(other) = plans.iter().find(|other| collide(other, &fault)) {
             let message = "this overlaps with an equal fault before it";
             let hint = match other.until {
@@ -119,13 +123,57 @@ fn crash<'a>(
     section: &Section<'a>,
     members: &[MemberPlan],
     names: &Names<'a>,
+    until: Option<Time>,
 ) -> Option<FaultKind> {
-    if section.says("target", "primary") {
-        return Some(FaultKind::Crash(Target::Primary));
+    let target = if section.says("target", "primary") {
+        Target::Primary
+    } else if section.says("target", "all") {
+        Target::All
+    } else {
+        let member = names.find(section, "target")?;
+        needs_validator(section, "target", members, member);
+        Target::Member(member)
+    };
+    let mut crash = CrashPlan::from(target);
+    for key in ["disk", "stagger"] {
+        if until.is_none() && section.get(key).is_some() {
+            let message = format!("`{}` has no effect on who stays down", section.path_of(key));
+            let hint = "give the crash an `until` or a `for`: then they start again".to_owned();
+            section.problem(key, message, Some(hint));
+        }
     }
-    let member = names.find(section, "target")?;
-    needs_validator(section, "target", members, member);
-    Some(FaultKind::Crash(Target::Member(member)))
+    if section.get("disk").is_some() {
+        crash.disk = section.choice("disk", &DiskFate::ALL);
+    }
+    if section.get("stagger").is_some() {
+        crash.stagger = section.duration("stagger", Duration::ZERO);
+        if target != Target::All {
+            let hint = "it is for target = \"all\"".to_owned();
+            section.problem("stagger", "there is nobody else to start again", Some(hint));
+        }
+    }
+    Some(FaultKind::Crash(crash))
+}
+
+/// Reports validators that would start again one after another beyond the end of the run.
+fn check_stagger(
+    section: &Section<'_>,
+    fault: &FaultPlan,
+    members: &[MemberPlan],
+    length: Option<Duration>,
+) {
+    let (FaultKind::Crash(crash), Some(until), Some(length)) = (&fault.kind, fault.until, length)
+    else {
+        return;
+    };
+    let validators: usize = members.iter().map(|member| member.validators).sum();
+    let others = u32::try_from(validators.saturating_sub(1)).unwrap_or(u32::MAX);
+    let last = Duration::from_nanos(until.0).saturating_add(crash.stagger.saturating_mul(others));
+    if section.get("stagger").is_some() && last > length {
+        let message = "the last validator would start again after the end of the run";
+        let hint = format!("the run lasts {}", spell(length));
+        section.problem("stagger", message, Some(hint));
+    }
 }
 
 /// Reports a member that runs no validator where one is needed.
@@ -175,13 +223,36 @@ fn partition<'a>(section: &Section<'a>, names: &Names<'a>) -> Option<FaultKind> 
     Some(FaultKind::Partition(groups))
 }
 
-fn link_cut<'a>(section: &Section<'a>, names: &Names<'a>) -> Option<FaultKind> {
+/// The way between two members.
+fn link<'a>(section: &Section<'a>, names: &Names<'a>) -> Option<Link> {
     let (from, to) = (names.find(section, "from"), names.find(section, "to"));
     let (from, to) = (from?, to?);
     if from == to {
         section.problem("to", "a link goes from one member to another", None);
     }
-    Some(FaultKind::LinkCut { from, to })
+    let both_ways =
+        section.get("ways").is_some() && section.choice("ways", &[("one", false), ("both", true)]);
+    Some(Link {
+        from,
+        to,
+        both_ways,
+    })
+}
+
+fn link_loss<'a>(section: &Section<'a>, names: &Names<'a>) -> Option<FaultKind> {
+    let loss_ppm = probability(section, "loss");
+    if loss_ppm == 0 && section.get("loss").is_some() {
+        section.problem("loss", "this loses nothing", None);
+    }
+    let named = ["from", "to", "ways"]
+        .iter()
+        .any(|key| section.get(key).is_some());
+    let link = if named {
+        Some(link(section, names)?)
+    } else {
+        None
+    };
+    Some(FaultKind::LinkLoss { link, loss_ppm })
 }
 
 /// Whether two faults break the same thing at the same time. A crash of the primary may hit anyone, so
@@ -189,7 +260,10 @@ fn link_cut<'a>(section: &Section<'a>, names: &Names<'a>) -> Option<FaultKind> {
 fn collide(a: &FaultPlan, b: &FaultPlan) -> bool {
     let overlap = a.until.unwrap_or(Time::NEVER) > b.at && b.until.unwrap_or(Time::NEVER) > a.at;
     match (&a.kind, &b.kind) {
-        (FaultKind::Crash(Target::Primary), FaultKind::Crash(Target::Primary)) => a.at == b.at,
+        (FaultKind::Crash(one), FaultKind::Crash(other)) => match (one.target, other.target) {
+            (Target::Primary, Target::Primary) => a.at == b.at,
+            (one, other) => overlap && one == other,
+        },
         (FaultKind::Partition(_), FaultKind::Partition(_)) => overlap,
         (a, b) => overlap && a == b,
     }

@@ -59,7 +59,7 @@ pub(crate) fn network(root: &Section<'_>) -> NetworkPlan {
 }
 
 /// A share of messages, in a million.
-fn probability(section: &Section<'_>, key: &str) -> u32 {
+pub(crate) fn probability(section: &Section<'_>, key: &str) -> u32 {
     let ppm = section.decimal(key, 6, 0..=1);
     if ppm > MOST_LOSSES_PPM {
         let hint = "from 0 to 0.9".to_owned();

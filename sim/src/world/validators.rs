@@ -1,0 +1,119 @@
+//! A validator's serial stage, and what its steps want done.
+
+use std::rc::Rc;
+
+use consortium_node::{node::Action, storage::Write, types::NodeId};
+
+use super::{
+    Event, World,
+    host::{Input, Taken},
+};
+use crate::{fact::Fact, time::Time};
+
+impl World<'_> {
+    pub(super) fn serial(&mut self, node: NodeId, input: Input) {
+        let taken = self.hosts[node.index()].offer(self.now, input, &self.prices);
+        self.taken(node, taken);
+    }
+
+    pub(super) fn wake(&mut self, node: NodeId) {
+        let (taken, again) = self.hosts[node.index()].wake(self.now, &self.prices);
+        if let Some(taken) = taken {
+            self.taken(node, taken);
+        }
+        if let Some(at) = again {
+            let life = self.hosts[node.index()].life;
+            self.queue.push(at, node, node, Event::Wake { life });
+        }
+    }
+
+    pub(super) fn taken(&mut self, node: NodeId, taken: Taken) {
+        let life = self.hosts[node.index()].life;
+        match taken {
+            Taken::Waits { wake: None } => {}
+            Taken::Waits { wake: Some(at) } => {
+                self.queue.push(at, node, node, Event::Wake { life });
+            }
+            Taken::Done { actions, .. } if actions.is_empty() => {}
+            Taken::Done { at, actions } if at > self.now => {
+                self.queue
+                    .push(at, node, node, Event::Emit { life, actions });
+            }
+            Taken::Done { actions, .. } => self.emit(node, actions),
+        }
+        self.confess(node);
+    }
+
+    /// Lets actions take place. Writes go to the disk at once and in their order; what comes after one
+    /// that must be durable first waits for it. Timers do not wait.
+    pub(super) fn emit(&mut self, node: NodeId, actions: Vec<Action>) {
+        let mut waiting: Vec<(Time, Vec<Action>)> = Vec::new();
+        for action in actions {
+            let host = &mut self.hosts[node.index()];
+            match action {
+                Action::Arm { timer, after } => {
+                    let life = host.life;
+                    self.queue
+                        .push(self.now + after, node, node, Event::Timer { life, timer });
+                }
+                Action::Persist(write) => self.persist(node, write),
+                action if host.barrier > self.now => match waiting.last_mut() {
+                    Some((at, list)) if *at == host.barrier => list.push(action),
+                    _ => waiting.push((host.barrier, vec![action])),
+                },
+                action => self.take_place(node, action),
+            }
+        }
+        let life = self.hosts[node.index()].life;
+        for (at, actions) in waiting {
+            self.queue
+                .push(at, node, node, Event::Durable { life, actions });
+        }
+    }
+
+    /// What these actions waited for is durable.
+    pub(super) fn durable(&mut self, node: NodeId, actions: Vec<Action>) {
+        for action in actions {
+            self.take_place(node, action);
+        }
+    }
+
+    fn take_place(&mut self, node: NodeId, action: Action) {
+        match action {
+            Action::Send { to, packet } => self.send(node, to, &packet),
+            Action::Note(note) => self.tell(&Fact::Node { node, note }),
+            Action::Arm { .. } | Action::Persist(_) => unreachable!("they wait for nothing"),
+        }
+    }
+
+    fn persist(&mut self, node: NodeId, write: Write) {
+        if self.plan.host.eager_wire {
+            let bytes: usize = write.encode().iter().map(Vec::len).sum();
+            assert_eq!(bytes, write.wire_len(), "a record misstates its length");
+        }
+        let host = &mut self.hosts[node.index()];
+        let waits = matches!(write, Write::Log(_));
+        host.usage.logged_bytes += write.wire_len() as u64;
+        let durable = host.disk.write(self.now, write);
+        if waits {
+            host.barrier = durable;
+        }
+    }
+
+    /// Tells what a liar just did.
+    pub(super) fn confess(&mut self, node: NodeId) {
+        let script = &self.hosts[node.index()].liar.script;
+        if script.take_deeds() > 0
+            && let Some(cheat) = self
+                .scripts
+                .iter()
+                .position(|other| Rc::ptr_eq(other, script))
+        {
+            self.tell(&Fact::Cheated {
+                cheat,
+                node,
+                tx: None,
+            });
+        }
+    }
+}
