@@ -110,6 +110,7 @@ impl Trace {
             }
             Purpose::HandOver { to } => mixer.pair(2, u64::from(to.0)),
             Purpose::Completion => mixer.word(3),
+            Purpose::Approval => mixer.word(4),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
     node::{Action, Actions, ClientPacket, Note, Packet, ReceiptPage, TxRefusal},
     storage::{Stored, Write},
     transaction::Transaction,
-    types::{BlockId, Height, LocalTime, NodeId, TxId},
+    types::{BlockId, Epoch, Height, LocalTime, NodeId, TxId},
 };
 
 /// Heights below the head at which blocks of other branches are still kept.
@@ -176,9 +176,10 @@ impl<E: Engine> Validator<E> {
     fn rely_up_to(&mut self, height: Height, actions: &mut Actions) {
         while self.relied < height {
             let entry = self.rely(self.relied.next(), actions);
-            // Submitters count the word of those who decided the block: nobody else's.
+            // Submitters count the word of those who decided the block. Who has left says nothing.
             let term = self.committees.at(self.relied);
-            if self.engine.answers() && term.committee.contains(self.me.id) {
+            let left = term.epoch > Epoch(0) && !term.committee.contains(self.me.id);
+            if self.engine.answers() && !left {
                 self.answer(&entry, |_| true, actions);
             }
         }

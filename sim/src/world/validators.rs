@@ -2,7 +2,11 @@
 
 use std::rc::Rc;
 
-use consortium_node::{node::Action, storage::Write, types::NodeId};
+use consortium_node::{
+    node::{Action, Note},
+    storage::Write,
+    types::NodeId,
+};
 
 use super::{
     Event, World,
@@ -81,7 +85,12 @@ impl World<'_> {
     fn take_place(&mut self, node: NodeId, action: Action) {
         match action {
             Action::Send { to, packet } => self.send(node, to, &packet),
-            Action::Note(note) => self.tell(&Fact::Node { node, note }),
+            Action::Note(note) => {
+                if let Note::Scheduled(term) = &note {
+                    self.announce(node, term);
+                }
+                self.tell(&Fact::Node { node, note });
+            }
             Action::Arm { .. } | Action::Persist(_) => unreachable!("they wait for nothing"),
         }
     }
