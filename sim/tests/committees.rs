@@ -31,6 +31,14 @@ fn a_member_joins_and_another_leaves_and_the_founders_vouch_for_who_decides() {
                    {kind='leaves', member='Store', at='40m'}]";
     let played = play("hour.toml", &["fault=[]", MEMBERS, changes]);
     assert_sound(&played);
+    let changes = &played.measured.summary.changes;
+    assert_eq!(changes[0].label, "Newcomer joins");
+    assert!(changes.iter().all(|change| {
+        let soon = change
+            .effective_ms
+            .is_some_and(|at| at < change.at_ms + 120_000);
+        soon && change.from_height.is_some()
+    }));
     let ledgers = &played.ending.ledgers;
     let newcomer = &ledgers[4];
     assert_eq!(

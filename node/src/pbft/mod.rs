@@ -74,6 +74,16 @@
 //!   them, do: its slot is executed, and those before it that were not were void.
 //! - Upon a stable checkpoint whose digest is that of the state here, do: the slots up to it were void.
 //!
+//! # Epochs
+//!
+//! - Upon learning that another committee decides from height b on, do: keep proposals and votes of its
+//!   members for its views; as primary, ask for empty blocks too once b is within a window.
+//! - A proposal on top of block b−1 is refused; the primary makes none.
+//! - Upon executing block b−1, at slot s, do: begin anew with the next committee in the first view of
+//!   its epoch, with h = s, which needs no proof; see [`epoch`]. Whoever is not in it only observes: it
+//!   signs nothing but STATUS, and its host fetches final blocks.
+//! - Upon STATUS of one who is still in an earlier epoch, do: send it the decided slots up to s.
+//!
 //! # Deviations from the paper
 //!
 //! 1. A request is a *block* of transactions, named by its id; the id is the digest that is voted on, and
@@ -98,7 +108,9 @@
 //! 9. COMMITs go out in the order of slots, and a void slot of a NEW-VIEW is committed as a null
 //!    request. With the paper's rule alone a later slot can gather q COMMITs, lose its parent to a
 //!    view change, and an outsider who holds those COMMITs would believe a block that is on no chain.
-//! 10. STATUS, FETCH, BODY, DECIDED and STABLE stand for the paper's unspecified retransmission.
+//! 10. Views are numbered within an epoch, and messages name their view: nothing that one committee said
+//!     counts in another. The paper's replicas are given.
+//! 11. STATUS, FETCH, BODY, DECIDED and STABLE stand for the paper's unspecified retransmission.
 //! 11. OSDI'99 leaves restarts to a log. A replica that lost it estimates what it may have signed as in
 //!     TOCS'02 §4.3.2, written for general n, but without new keys.
 

@@ -132,8 +132,8 @@ fn four_become_five_become_seven_and_five_and_four_again() {
 fn quorum_and_faults_follow_the_number_of_members() {
     for (from, to, borne) in [(4, 7, 2), (7, 4, 1), (4, 10, 3), (5, 6, 1)] {
         let mut net = founded(from, 10);
-        let next: Vec<u16> = (0..to).collect();
-        let committee = net.change(3, 12, &next);
+        let members: Vec<u16> = (0..to).collect();
+        let committee = net.change(3, 12, &members);
         assert_eq!(committee.f(), borne);
         grow(&mut net, 0, 14);
         net.run(2 * SECOND);
@@ -309,7 +309,7 @@ fn who_missed_the_end_of_an_epoch_gets_its_last_slots_from_those_who_went_on() {
         let mut net = founded(4, 5);
         net.hosts_sync = false;
         net.change(3, 12, next);
-        let last = if cut == 0 { 1 } else { 0 };
+        let last = u16::from(cut == 0);
         grow(&mut net, last, 8);
         net.sync(4, last);
         net.groups[cut] = 1;

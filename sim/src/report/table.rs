@@ -1,5 +1,7 @@
 //! The one screen: verdict first, then what was agreed on, what it cost, what broke and who cheated.
 
+use consortium_node::types::View;
+
 use super::page::Page;
 use crate::{
     metrics::{
@@ -21,6 +23,7 @@ pub fn render(summary: &Summary) -> String {
     fates(&mut page, summary);
     latencies(&mut page, summary);
     costs(&mut page, summary);
+    changes(&mut page, summary);
     faults(&mut page, summary);
     cheats(&mut page, summary);
     invariants(&mut page, summary);
@@ -349,6 +352,23 @@ fn costs(page: &mut Page, summary: &Summary) {
     }
 }
 
+fn changes(page: &mut Page, summary: &Summary) {
+    if summary.changes.is_empty() {
+        return;
+    }
+    page.gap();
+    page.labelled("COMMITTEE", "who joined and who left");
+    let rows = summary.changes.iter().map(|change| {
+        let effect = match (change.from_height, change.effective_ms) {
+            (None, _) => "was not approved".to_owned(),
+            (Some(from), None) => format!("from height {from}, which was not reached"),
+            (Some(from), Some(at)) => format!("from height {from}, in effect at {}", clock(at)),
+        };
+        vec![clock(change.at_ms), change.label.clone(), effect]
+    });
+    page.table(None, rows.collect(), &[]);
+}
+
 fn faults(page: &mut Page, summary: &Summary) {
     if summary.faults.is_empty() {
         return;
@@ -386,7 +406,8 @@ fn fault_effect(fault: &FaultRow, summary: &Summary) -> String {
         "no outage".to_owned()
     }];
     if fault.views.0 != fault.views.1 {
-        words.push(format!("view {} -> {}", fault.views.0, fault.views.1));
+        let (before, after) = (View(fault.views.0), View(fault.views.1));
+        words.push(format!("view {before} -> {after}"));
     }
     words.extend(restarts(&fault.restarts));
     if let Some(buffer) = &fault.buffer {
