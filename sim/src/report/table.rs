@@ -2,7 +2,7 @@
 
 use consortium_node::types::View;
 
-use super::page::Page;
+use super::{changes, page::Page};
 use crate::{
     metrics::{
         latency::Percentiles,
@@ -23,7 +23,7 @@ pub fn render(summary: &Summary) -> String {
     fates(&mut page, summary);
     latencies(&mut page, summary);
     costs(&mut page, summary);
-    changes(&mut page, summary);
+    changes::rows(&mut page, summary);
     faults(&mut page, summary);
     cheats(&mut page, summary);
     invariants(&mut page, summary);
@@ -352,23 +352,6 @@ fn costs(page: &mut Page, summary: &Summary) {
     }
 }
 
-fn changes(page: &mut Page, summary: &Summary) {
-    if summary.changes.is_empty() {
-        return;
-    }
-    page.gap();
-    page.labelled("COMMITTEE", "who joined and who left");
-    let rows = summary.changes.iter().map(|change| {
-        let effect = match (change.from_height, change.effective_ms) {
-            (None, _) => "was not approved".to_owned(),
-            (Some(from), None) => format!("from height {from}, which was not reached"),
-            (Some(from), Some(at)) => format!("from height {from}, in effect at {}", clock(at)),
-        };
-        vec![clock(change.at_ms), change.label.clone(), effect]
-    });
-    page.table(None, rows.collect(), &[]);
-}
-
 fn faults(page: &mut Page, summary: &Summary) {
     if summary.faults.is_empty() {
         return;
@@ -451,7 +434,7 @@ fn restarts(rows: &[RestartRow]) -> Option<String> {
 }
 
 /// Milliseconds as on a clock, without the fraction when there is none.
-fn clock(ms: u64) -> String {
+pub(super) fn clock(ms: u64) -> String {
     let text = Time(ms * 1_000_000).to_string();
     text.strip_suffix(".000").unwrap_or(&text).to_owned()
 }

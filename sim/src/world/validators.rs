@@ -85,11 +85,11 @@ impl World<'_> {
     fn take_place(&mut self, node: NodeId, action: Action) {
         match action {
             Action::Send { to, packet } => self.send(node, to, &packet),
-            Action::Note(note) => {
-                if let Note::Scheduled(term) = &note {
+            Action::Note(told) => {
+                if let Note::Scheduled(term) = &told {
                     self.announce(node, term);
                 }
-                self.tell(&Fact::Node { node, note });
+                self.tell(&Fact::Node { node, note: told });
             }
             Action::Arm { .. } | Action::Persist(_) => unreachable!("they wait for nothing"),
         }
