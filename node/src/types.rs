@@ -1,8 +1,8 @@
 //! The quantities of the field, one newtype each.
 //!
 //! `Height` counts blocks of the ledger, `Seq` counts slots of an ordering protocol (a slot may stay
-//! empty, so the two differ), `View` counts leaders, `Epoch` counts committees. Time on a member's machine is [`LocalTime`]:
-//! what *its* clock says, possibly wrong. World time never enters this crate.
+//! empty, so the two differ), `View` counts leaders, `Epoch` counts committees. Time on a member's
+//! machine is [`LocalTime`]: what *its* clock says, possibly wrong. World time never enters this crate.
 
 use std::fmt;
 

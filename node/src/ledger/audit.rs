@@ -1,9 +1,10 @@
 //! An audit of somebody's copy of the chain, and how a cheat would doctor one.
 //!
 //! The auditor trusts nothing in the copy. It knows where the chain starts, who the parties and the
-//! committees are (from the founders on, by links that prove themselves: [`super::handover`]), and which votes make a block final; with an executor it also knows what every
-//! result must be. A member that rewrites its own past can mend the links between blocks, but not
-//! the party's signature nor the committee's certificates.
+//! committees are (from the founders on, by links that prove themselves: [`super::handover`]), and
+//! which votes make a block final; with an executor it also knows what every result must be. A member
+//! that rewrites its own past can mend the links between blocks, but not the party's signature nor the
+//! committee's certificates.
 
 use std::{fmt, sync::Arc};
 

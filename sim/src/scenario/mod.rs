@@ -6,6 +6,7 @@
 
 pub mod plan;
 
+mod change;
 mod excerpt;
 mod overrides;
 mod problem;

@@ -6,6 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
+pub use super::change::{ChangeKind, ChangePlan};
 use crate::time::Time;
 
 /// Index into [`Plan::members`].
@@ -352,27 +353,6 @@ pub struct LegPlan {
     pub humidity_mpct: i64,
     /// What the golden package's sensor reads: tenths of a degree, tenths of a per cent.
     pub golden: Option<(i64, i64)>,
-}
-
-/// A change of the committee with its time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-pub struct ChangePlan {
-    /// When the members begin to approve it.
-    pub at: Time,
-    /// Whose validators it is about.
-    pub member: MemberIndex,
-    /// What.
-    pub kind: ChangeKind,
-}
-
-/// What a member does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ChangeKind {
-    /// Its validators join those that decide.
-    Joins,
-    /// Its validators decide no longer; they may keep a ledger all the same.
-    Leaves,
 }
 
 /// A fault with its time.
