@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::plan::MemberIndex;
+use super::plan::{MemberIndex, Plan};
 use crate::time::Time;
 
 /// A change of the committee with its time.
@@ -24,4 +24,14 @@ pub enum ChangeKind {
     Joins,
     /// Its validators decide no longer; they may keep a ledger all the same.
     Leaves,
+}
+
+impl Plan {
+    /// Whether a member's validators decide from the beginning: its first change, if it has any, is not
+    /// that it joins.
+    pub fn is_founder(&self, member: MemberIndex) -> bool {
+        let mut changes = self.changes.iter();
+        let first = changes.find(|change| change.member == member);
+        first.is_none_or(|change| change.kind == ChangeKind::Leaves)
+    }
 }

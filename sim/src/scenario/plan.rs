@@ -84,14 +84,6 @@ impl Plan {
     pub fn validators(&self) -> usize {
         self.members.iter().map(|member| member.validators).sum()
     }
-
-    /// Whether a member's validators decide from the beginning: its first change, if it has any, is not
-    /// that it joins.
-    pub fn is_founder(&self, member: MemberIndex) -> bool {
-        let mut changes = self.changes.iter();
-        let first = changes.find(|change| change.member == member);
-        first.is_none_or(|change| change.kind == ChangeKind::Leaves)
-    }
 }
 
 /// How members agree.
