@@ -16,6 +16,7 @@ use crate::{
     },
     execute_order_validate::RolePacket,
     ledger::{Entry, Ledger},
+    membership::Term,
     rewrite::{Pen, Rewrite},
     storage::{LogRecord, Recovered, Write},
     sync::SyncPacket,
@@ -367,6 +368,8 @@ pub enum Note {
     Refused(Refusal),
     /// The chain grew by this block; it has been executed.
     Appended(Arc<Entry>),
+    /// Its chain says who decides from a later height on.
+    Scheduled(Term),
     /// It starts again from this height of its chain.
     Recovered {
         /// The height.

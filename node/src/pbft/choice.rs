@@ -7,27 +7,37 @@ use crate::{
     engine::Refusal,
     membership::Committee,
     quorum::{Certificate, Vote},
-    types::{Digest, NodeId, Seq, View},
+    types::{Digest, Epoch, NodeId, Seq, View},
 };
 
 use super::message::{CHECKPOINT, NewView, PREPARE, Prepared, ViewChange};
 
+/// What the messages of an epoch are held against.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ground<'a> {
+    /// Its number: a message of another one proves nothing here.
+    pub(super) epoch: Epoch,
+    /// Who decides in it.
+    pub(super) committee: &'a Committee,
+    /// Where its slots begin. All replicas of the epoch have executed it, so it needs no proof.
+    pub(super) base: Seq,
+    /// L.
+    pub(super) window: u64,
+}
+
 /// Whether a quorum signed one state after slot `seq`.
-pub(super) fn proves_checkpoint(
-    certificate: &Certificate,
-    seq: Seq,
-    committee: &Committee,
-) -> bool {
+pub(super) fn proves_checkpoint(certificate: &Certificate, seq: Seq, ground: Ground<'_>) -> bool {
     let vote = certificate.vote();
+    let quorum = ground.committee.quorum();
     vote.phase == CHECKPOINT
-        && vote.view == View(0)
+        && vote.view == View::first_of(ground.epoch)
         && vote.slot == seq
-        && certificate.verify(committee, committee.quorum()).is_ok()
+        && certificate.verify(ground.committee, quorum).is_ok()
 }
 
 /// Whether a proposal of the right primary and q−1 PREPAREs of its backups say the same.
-fn proves_prepared(entry: &Prepared, committee: &Committee) -> bool {
-    let claim = *entry.claim.body();
+fn proves_prepared(entry: &Prepared, ground: Ground<'_>) -> bool {
+    let (claim, committee) = (*entry.claim.body(), ground.committee);
     let leader = committee.leader(claim.view);
     let said = Vote {
         phase: PREPARE,
@@ -36,7 +46,8 @@ fn proves_prepared(entry: &Prepared, committee: &Committee) -> bool {
         digest: claim.digest,
     };
     let needed = committee.quorum() - 1;
-    entry.claim.signer() == leader
+    claim.view.epoch() == ground.epoch
+        && entry.claim.signer() == leader
         && committee.verify(&entry.claim)
         && match &entry.prepares {
             None => needed == 0,
@@ -52,9 +63,11 @@ fn proves_prepared(entry: &Prepared, committee: &Committee) -> bool {
 /// between that checkpoint's watermarks and once each. One bad entry spoils this message only.
 pub(super) fn check_view_change(
     change: &Signed<ViewChange>,
-    committee: &Committee,
-    window: u64,
+    ground: Ground<'_>,
 ) -> Result<(), Refusal> {
+    let Ground {
+        committee, window, ..
+    } = ground;
     let ViewChange {
         view,
         stable,
@@ -64,15 +77,17 @@ pub(super) fn check_view_change(
     if !committee.contains(change.signer()) {
         return Err(Refusal::WrongSender);
     }
-    if prepared.len() as u64 > window {
+    if prepared.len() as u64 > window || view.epoch() != ground.epoch {
         return Err(Refusal::Malformed);
     }
     if !committee.verify(change) {
         return Err(Refusal::BadSignature);
     }
     let proved = match proof {
-        None => *stable == Seq(0),
-        Some(certificate) => proves_checkpoint(certificate, *stable, committee),
+        None => *stable == ground.base,
+        Some(certificate) => {
+            *stable > ground.base && proves_checkpoint(certificate, *stable, ground)
+        }
     };
     if !proved {
         return Err(Refusal::Malformed);
@@ -82,7 +97,7 @@ pub(super) fn check_view_change(
     for entry in prepared {
         let claim = entry.claim.body();
         let in_place = claim.seq > last && claim.seq <= high && claim.view < *view;
-        if !in_place || !proves_prepared(entry, committee) {
+        if !in_place || !proves_prepared(entry, ground) {
             return Err(Refusal::Malformed);
         }
         last = claim.seq;
@@ -95,7 +110,7 @@ pub(super) fn check_view_change(
 pub(super) struct Choice<'a> {
     /// The highest checkpoint proved in it (min-s).
     pub(super) stable: Seq,
-    /// Its proof; `None` at genesis.
+    /// Its proof; `None` at the base of the epoch.
     pub(super) proof: Option<&'a Certificate>,
     /// For each slot above it, up to the highest prepared one (max-s): the prepared proof of the
     /// highest view; `None` is the null request.
@@ -145,9 +160,9 @@ impl<'a> Choice<'a> {
 pub(super) fn check_new_view(
     leader: NodeId,
     message: &NewView,
-    committee: &Committee,
-    window: u64,
+    ground: Ground<'_>,
 ) -> Result<(), Refusal> {
+    let committee = ground.committee;
     let NewView {
         view,
         changes,
@@ -163,7 +178,7 @@ pub(super) fn check_new_view(
         if change.body().view != *view {
             return Err(Refusal::Malformed);
         }
-        check_view_change(change, committee, window)?;
+        check_view_change(change, ground)?;
     }
     let choice = Choice::of(changes);
     let exact = proposals.len() == choice.slots.len()

@@ -57,6 +57,13 @@ impl Suspicion {
         self.armed = None;
     }
 
+    /// A committee begins: nothing is held against its first leader.
+    pub(super) fn begin(&mut self, now: Mono) {
+        self.attempts = 0;
+        self.armed = None;
+        self.enter(now);
+    }
+
     /// A request was executed in the current view: timeouts return to their base (R32).
     pub(super) fn progress(&mut self) {
         self.attempts = 0;

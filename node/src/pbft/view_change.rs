@@ -55,7 +55,8 @@ impl Pbft {
         out.push(Effect::Persist(Record::ViewChange(Arc::clone(&change))));
         out.tell(Tale::Suspected(target));
         out.broadcast(PbftMessage::ViewChange(Arc::clone(&change)));
-        self.changes[self.position] = Some(change);
+        let mine = self.position.expect("who observes asks for no view");
+        self.changes[mine] = Some(change);
         self.weigh_view_changes(out);
     }
 
@@ -66,6 +67,9 @@ impl Pbft {
         out: &mut Outbox<Self>,
     ) {
         let target = change.body().view;
+        if target.epoch() != self.epoch() {
+            return self.refuse_other_epoch(target, out);
+        }
         let Some(position) = self.committee.position(change.signer()) else {
             return out.refuse(Refusal::WrongSender);
         };
@@ -77,8 +81,7 @@ impl Pbft {
         if over || known.is_some_and(|known| known.body().view >= target) {
             return out.refuse(Refusal::Stale);
         }
-        if let Err(reason) = choice::check_view_change(change, &self.committee, self.config.window)
-        {
+        if let Err(reason) = choice::check_view_change(change, self.ground()) {
             return out.refuse(reason);
         }
         self.tell_equivocations(change, out);
@@ -143,7 +146,7 @@ impl Pbft {
         }
     }
 
-    fn stop_waiting_for_new_view(&mut self, out: &mut Outbox<Self>) {
+    pub(super) fn stop_waiting_for_new_view(&mut self, out: &mut Outbox<Self>) {
         if std::mem::take(&mut self.awaiting_new_view) {
             out.push(Effect::Disarm(Timer::NewView(self.view)));
         }
@@ -184,6 +187,9 @@ impl Pbft {
     /// §4.4: upon receiving NEW-VIEW from the primary of its view (R23).
     pub(super) fn on_new_view(&mut self, message: &Arc<Signed<NewView>>, out: &mut Outbox<Self>) {
         let view = message.body().view;
+        if view.epoch() != self.epoch() {
+            return self.refuse_other_epoch(view, out);
+        }
         let leader = self.committee.leader(view);
         if message.signer() != leader || leader == self.me {
             return out.refuse(Refusal::WrongSender);
@@ -194,8 +200,7 @@ impl Pbft {
         if !self.committee.verify(&**message) {
             return out.refuse(Refusal::BadSignature);
         }
-        let (body, window) = (message.body(), self.config.window);
-        match choice::check_new_view(leader, body, &self.committee, window) {
+        match choice::check_new_view(leader, message.body(), self.ground()) {
             Ok(()) => self.enter_view(message, out),
             Err(reason) => {
                 out.refuse(reason);

@@ -6,6 +6,7 @@ mod support;
 mod amnesia;
 mod certificates;
 mod checkpoints;
+mod committees;
 mod faults;
 mod new_views;
 mod normal_case;
