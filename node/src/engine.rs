@@ -24,6 +24,7 @@ use crate::{
     membership::Committee,
     quorum::Vote,
     rewrite::{Pen, Rewrite},
+    storage::Stored,
     types::{BlockId, Digest, Height, LocalTime, Mono, NodeId, Seq, View, Wall},
 };
 
@@ -47,6 +48,9 @@ pub enum ReplyRule {
     WeakQuorum,
     /// A receipt once the block is this many blocks below the head.
     Depth(u64),
+    /// The receipt of the submitter's own peer, the commit event; of others, as many equal ones as hold
+    /// one that is honest.
+    Commit,
 }
 
 /// Where a node sends a transaction that it was given.
@@ -138,6 +142,9 @@ pub struct Tip<'a> {
     pub proof: Option<&'a Arc<Finality>>,
     /// What executing it gave.
     pub results: Results,
+    /// The final blocks that end with it, in order, without holes: from height 1 on, or as far down as the
+    /// host has them.
+    pub recent: &'a [Stored],
 }
 
 /// Names a request for a payload; a later one replaces it.
@@ -191,7 +198,8 @@ pub enum Input<'a, E: Engine> {
         tip: Tip<'a>,
     },
     /// The host fetched this final block from another node, checked its proof, and executed it: the
-    /// final chain ends here now.
+    /// final chain ends here now. It follows the one before, or ends a snapshot that the host took over
+    /// in place of all blocks up to here.
     Synced {
         /// The block.
         block: Arc<Block>,

@@ -8,15 +8,17 @@ use std::{any::Any, fmt::Debug, sync::Arc, time::Duration};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
-    block::Block,
+    block::{Block, Results},
     codec::{self, CodecError},
     crypto::{Keypair, SIGNATURE_LEN, Signable, Signed},
     engine::{
         Engine, FaultModel, Forks, Kind, Message, Refusal, ReplyRule, Slot, Status, Tale, Work,
     },
+    execute_order_validate::RolePacket,
     ledger::{Entry, Ledger},
     rewrite::{Pen, Rewrite},
     storage::{LogRecord, Recovered, Write},
+    sync::SyncPacket,
     transaction::{Outcome, Transaction},
     types::{BlockId, Height, LocalTime, Mono, NodeId, TxId},
 };
@@ -30,6 +32,10 @@ pub enum Packet {
     Relay(Arc<Transaction>),
     /// Between a gateway and a validator.
     Client(ClientPacket),
+    /// Between validators, when one of them catches up.
+    Sync(Arc<SyncPacket>),
+    /// Between the roles of execute-order-validate.
+    Role(RolePacket),
 }
 
 /// Between a gateway and a validator.
@@ -64,6 +70,8 @@ pub enum TxRefusal {
     Full,
     /// No block can hold it.
     TooLarge,
+    /// It came without endorsements to a node that orders or keeps envelopes and endorses nothing.
+    Unendorsed,
 }
 
 /// What a validator signs for a gateway.
@@ -204,13 +212,24 @@ const REFUSED: Kind = Kind {
 };
 
 impl Packet {
-    /// Names of the kinds that are no protocol's own.
-    pub const NAMES: [&'static str; 4] = [RELAY.name, SUBMIT.name, RECEIPTS.name, REFUSED.name];
+    /// Names of the kinds that are neither a protocol's own nor of nodes that catch up.
+    pub const NAMES: [&'static str; 8] = [
+        RELAY.name,
+        SUBMIT.name,
+        RECEIPTS.name,
+        REFUSED.name,
+        "PROPOSE",
+        "ENDORSEMENT",
+        "DELIVER",
+        "FETCH-BLOCKS",
+    ];
 
     /// Its kind and slot, all that a network or a fingerprint may know of it.
     pub fn label(&self) -> (Kind, Slot) {
         let kind = match self {
             Self::Consensus(packet) => return packet.label(),
+            Self::Sync(packet) => return packet.label(),
+            Self::Role(packet) => return packet.label(),
             Self::Relay(_) => RELAY,
             Self::Client(ClientPacket::Submit(_)) => SUBMIT,
             Self::Client(ClientPacket::Receipts(_)) => RECEIPTS,
@@ -223,6 +242,7 @@ impl Packet {
     pub fn wire_len(&self) -> usize {
         1 + match self {
             Self::Consensus(packet) => packet.0.wire_len(),
+            Self::Role(packet) => packet.wire_len(),
             Self::Relay(transaction) => transaction.wire_len(),
             Self::Client(ClientPacket::Submit(transaction)) => 1 + transaction.wire_len(),
             Self::Client(ClientPacket::Receipts(page)) => {
@@ -230,6 +250,16 @@ impl Packet {
                 1 + page + 2 + SIGNATURE_LEN
             }
             Self::Client(ClientPacket::Refused { .. }) => 1 + 32 + 1,
+            Self::Sync(packet) => packet.wire_len(),
+        }
+    }
+
+    /// What an equivocator sends in its place; see [`Message::conflicting`].
+    pub fn conflicting(&self, key: &Arc<Keypair>, me: NodeId, forks: &mut Forks) -> Option<Self> {
+        match self {
+            Self::Consensus(packet) => packet.conflicting(key, me, forks).map(Self::Consensus),
+            Self::Role(packet) => packet.conflicting(key, me, forks).map(Self::Role),
+            Self::Relay(_) | Self::Client(_) | Self::Sync(_) => None,
         }
     }
 
@@ -237,6 +267,7 @@ impl Packet {
     pub fn demand(&self) -> Demand {
         match self {
             Self::Consensus(packet) => packet.0.demand(),
+            Self::Role(packet) => packet.demand(),
             Self::Relay(transaction) | Self::Client(ClientPacket::Submit(transaction)) => Demand {
                 checks: 1,
                 hashed_bytes: transaction.wire_len() as u64,
@@ -246,6 +277,10 @@ impl Packet {
                 hashed_bytes: 0,
             },
             Self::Client(ClientPacket::Refused { .. }) => Demand::default(),
+            Self::Sync(packet) => Demand {
+                checks: packet.signatures() as u32,
+                hashed_bytes: packet.hashed_bytes() as u64,
+            },
         }
     }
 
@@ -255,6 +290,8 @@ impl Packet {
             Self::Consensus(packet) => [vec![0], packet.0.encode()].concat(),
             Self::Relay(transaction) => codec::encode(&(1u8, transaction)),
             Self::Client(packet) => codec::encode(&(2u8, packet)),
+            Self::Sync(packet) => codec::encode(&(3u8, packet)),
+            Self::Role(packet) => codec::encode(&(4u8, packet)),
         }
     }
 
@@ -269,6 +306,8 @@ impl Packet {
             )?))),
             1 => Self::Relay(codec::decode(body)?),
             2 => Self::Client(codec::decode(body)?),
+            3 => Self::Sync(codec::decode(body)?),
+            4 => Self::Role(codec::decode(body)?),
             _ => return Err(CodecError::refused("an unknown kind of packet")),
         })
     }
@@ -341,6 +380,16 @@ pub enum Note {
     Recovered {
         /// The height.
         height: Height,
+    },
+    /// Its chain begins with this block now: it took over a snapshot, checked, in place of all blocks up
+    /// to here.
+    Adopted {
+        /// The height.
+        height: Height,
+        /// The block.
+        block: BlockId,
+        /// What executing the chain up to it gave.
+        results: Results,
     },
     /// The newest block was taken off the chain, because another branch is better.
     Retracted {

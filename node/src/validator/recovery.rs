@@ -2,7 +2,8 @@
 
 use super::Validator;
 use crate::{
-    engine::{Engine, Input, Tip},
+    engine::{Engine, Input, ReplyRule, Tip},
+    ledger::Ledger,
     node::{Actions, Note},
     storage::{LogRecord, Recovered},
     types::LocalTime,
@@ -14,10 +15,18 @@ impl<E: Engine> Validator<E> {
     /// Whoever was told that a block is final has been told; those who were not ask again, and the
     /// reply cache answers (R2).
     pub(super) fn recover(&mut self, now: LocalTime, found: &Recovered, actions: &mut Actions) {
+        if let Some(snapshot) = &found.snapshot {
+            assert!(
+                snapshot.is_whole(),
+                "a snapshot was checked before it was written"
+            );
+            self.ledger = Ledger::from_snapshot(self.ledger.genesis(), snapshot);
+        }
         for stored in &found.chain {
             let (block, proof) = (stored.block.clone(), Some(stored.proof.clone()));
             actions.work.executed += block.transactions().len() as u32;
             self.ledger.append(block, proof, &*self.executor);
+            self.settled(self.ledger.final_height());
         }
         self.relied = self.ledger.final_height();
         let height = self.ledger.height();
@@ -34,6 +43,7 @@ impl<E: Engine> Validator<E> {
             block: &head.block,
             proof: head.proof.as_ref(),
             results: head.results,
+            recent: &found.chain,
         };
         let input = Input::Recovered {
             disk: found.disk,
@@ -41,5 +51,9 @@ impl<E: Engine> Validator<E> {
             tip,
         };
         self.step(now, input, actions);
+        // Others may have gone on meanwhile. Where nothing is final there is nothing to ask for.
+        if !matches!(self.engine.reply_rule(), ReplyRule::Depth(_)) {
+            self.catch_up(now, false, actions);
+        }
     }
 }

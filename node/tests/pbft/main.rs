@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod amnesia;
 mod certificates;
 mod checkpoints;
 mod faults;
@@ -13,6 +14,7 @@ mod recovery;
 mod retransmission;
 mod review;
 mod script;
+mod scripts;
 mod view_changes;
 mod wire;
 

@@ -92,17 +92,6 @@ pub struct Retraction<'a> {
     pub was_head: bool,
 }
 
-/// An honest node starts again.
-#[derive(Clone, Copy, Debug)]
-pub struct Restart {
-    /// Who.
-    pub node: NodeId,
-    /// The height from which it goes on: that of the chain on its disk.
-    pub height: Height,
-    /// Where its chain ended before.
-    pub head: BlockIndex,
-}
-
 /// The tree and the paths.
 #[derive(Debug)]
 pub struct Chains {
@@ -230,14 +219,31 @@ impl Chains {
     /// An honest validator starts again with its chain up to this height: the rest was not durable, or
     /// its disk is gone. Nobody forgets what it said of the rest: other blocks at those heights are
     /// conflicts as before.
-    pub fn restart(&mut self, node: NodeId, height: Height) -> Restart {
-        let head = self.head(node);
+    pub fn restart(&mut self, node: NodeId, height: Height) {
         let path = &mut self.paths[node.index()];
         path.blocks
             .truncate(usize::try_from(height.0).unwrap_or(usize::MAX));
         path.relied = path.relied.min(height);
         path.undone = 0;
-        Restart { node, height, head }
+    }
+
+    /// An honest validator took over a snapshot: it stands where the chain of this block stands, though it
+    /// holds no block below. A block that nobody honest has appended is nowhere, and changes nothing.
+    pub fn adopt(&mut self, node: NodeId, block: &BlockId) {
+        let Some(adopted) = self.find(block) else {
+            return;
+        };
+        let heights = (1..=self.known(adopted).height.0).map(Height);
+        let way = heights.filter_map(|height| self.ancestor(adopted, height));
+        let blocks = way.collect();
+        let path = &mut self.paths[node.index()];
+        path.blocks = blocks;
+        path.undone = 0;
+    }
+
+    /// Where a block stands, if somebody honest has appended it.
+    pub fn find(&self, block: &BlockId) -> Option<BlockIndex> {
+        self.ids.get(block).copied()
     }
 
     /// Notes that an honest validator tells submitters to rely on its chain up to this height.

@@ -161,6 +161,15 @@ impl Metrics {
                 self.chains.recovered(teller, *height);
                 self.restarts.recovered(teller, at, *height);
             }
+            Note::Adopted {
+                height,
+                block,
+                results,
+            } => {
+                let root = results.state_root;
+                self.chains.adopted(teller, *height, *block, root);
+                self.restarts.adopted(teller, at, *height);
+            }
             Note::Engine(_) | Note::Admitted(_) | Note::TxRefused { .. } | Note::Refused(_) => {}
         }
     }

@@ -25,7 +25,7 @@ pub use source::{LONGEST_SCENARIO, Source};
 pub use warning::Warning;
 
 use self::{
-    plan::{Expect, Plan},
+    plan::Plan,
     problem::Log,
     read::{cheats, consensus, faults, fleet, network, people, schedules},
     reader::{Names, Section},
@@ -35,13 +35,14 @@ use self::{
 const DEFAULTS: &str = include_str!("../../data/defaults.toml");
 const MACHINES: &str = include_str!("../../data/machines.toml");
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "seed",
     "duration",
     "warm_up",
     "drain",
     "consensus",
     "mempool",
+    "sync",
     "clock_skew",
     "gateway",
     "member",
@@ -143,7 +144,6 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
     };
     let network = network::network(&root);
     network::check_regions(&member_sections, &members, &network);
-    let validators = members.iter().map(|member| member.validators).sum();
     let fleet = fleet::fleet(&root, &party_names, &parties, length);
     let name = source.path.file_stem().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
@@ -159,16 +159,15 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         duration,
         warm_up,
         drain: root.duration("drain", Duration::ZERO),
-        consensus: consensus::consensus(&root, validators),
+        consensus: consensus::consensus(&root, &members, &member_names),
         mempool: consensus::mempool(&root),
+        sync: consensus::sync(&root),
         gateway: consensus::gateway(&root, members.len()),
         cold_chain: fleet::cold_chain(&root, &party_names, &parties),
         faults: faults::faults(&root, &members, &member_names, length),
         cheats: cheats::cheats(&root, &members, &member_names, &fleet, length),
         schedules: schedules::schedules(&root, &members, &member_names, length),
-        expect: Expect {
-            violations: cheats::violations(&root),
-        },
+        expect: cheats::expect(&root),
         machine: network::machine(&root, profiles),
         clock_skew: root.duration("clock_skew", Duration::ZERO),
         host: network::host(&root),

@@ -40,6 +40,8 @@ pub struct Plan {
     pub consensus: Consensus,
     /// What a node keeps and how it hands it on.
     pub mempool: MempoolPlan,
+    /// How a node that is behind catches up.
+    pub sync: SyncPlan,
     /// How gateways submit.
     pub gateway: GatewayPlan,
     /// The organisations with nodes.
@@ -112,6 +114,8 @@ pub enum Protocol {
     Clique(CliquePlan),
     /// One trusted database: the baseline.
     Central,
+    /// Execute-order-validate, as in Hyperledger Fabric.
+    ExecuteOrderValidate(ExecuteOrderValidatePlan),
 }
 
 impl Protocol {
@@ -121,6 +125,7 @@ impl Protocol {
             Self::Pbft(_) => "pbft",
             Self::Clique(_) => "clique",
             Self::Central => "central",
+            Self::ExecuteOrderValidate(_) => "execute-order-validate",
         }
     }
 }
@@ -153,6 +158,41 @@ pub struct CliquePlan {
     pub confirmations: u64,
 }
 
+/// Parameters of execute-order-validate. Every validator's machine is a peer.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExecuteOrderValidatePlan {
+    /// The ordering service.
+    pub ordering: Ordering,
+    /// Who tries transactions before they are ordered.
+    pub endorsers: Endorsers,
+    /// Equal endorsements that a transaction needs (k).
+    pub policy: usize,
+    /// How often a gateway has an order endorsed again after a conflict.
+    pub retries: u32,
+    /// How long it waits before the first of these; twice as long before each of the next few.
+    pub back_off: Duration,
+}
+
+/// An ordering service.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ordering {
+    /// One orderer: this member's first validator; `None`: the first of all.
+    Single(Option<MemberIndex>),
+    /// All validators, with PBFT.
+    Pbft(PbftPlan),
+}
+
+/// Who endorses.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Endorsers {
+    /// The first so many validators.
+    First(usize),
+    /// The first validator of each of these.
+    Members(Vec<MemberIndex>),
+}
+
 /// What a node keeps of transactions not yet executed.
 #[derive(Clone, Debug, Serialize)]
 pub struct MempoolPlan {
@@ -162,6 +202,13 @@ pub struct MempoolPlan {
     pub relay: RelayPlan,
     /// When `relay` is to the leader only: how long until it goes to everyone after all.
     pub relay_timeout: Duration,
+}
+
+/// How a node that is behind catches up.
+#[derive(Clone, Debug, Serialize)]
+pub struct SyncPlan {
+    /// Final blocks that it must be behind before it takes over a snapshot; `None`: it fetches all blocks.
+    pub snapshot_above: Option<u64>,
 }
 
 /// Where a validator sends what its gateway gives it.
@@ -494,6 +541,8 @@ pub enum CheatKind {
 pub struct Expect {
     /// Invariants that this scenario violates on purpose, by name; its absence fails the run.
     pub violations: Vec<String>,
+    /// Whether no honest validator may give up a leader that is honest and up.
+    pub steady_leader: bool,
 }
 
 /// Shortcuts of the host, none of which changes a fingerprint.

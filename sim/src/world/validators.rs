@@ -1,14 +1,18 @@
 //! A validator's serial stage, and what its steps want done.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
-use consortium_node::{node::Action, storage::Write, types::NodeId};
+use consortium_node::{
+    node::{Action, Note},
+    storage::Write,
+    types::{Height, NodeId},
+};
 
 use super::{
     Event, World,
     host::{Input, Taken},
 };
-use crate::{fact::Fact, scenario::plan::Phase};
+use crate::{fact::Fact, scenario::plan::Phase, time::Time};
 
 impl World<'_> {
     pub(super) fn serial(&mut self, node: NodeId, input: Input) {
@@ -44,9 +48,10 @@ impl World<'_> {
         self.confess(node);
     }
 
-    /// Lets actions take place; from the first write on, all but timers wait for the disk.
+    /// Lets actions take place. Writes go to the disk at once and in their order; what comes after one
+    /// that must be durable first waits for it. Timers do not wait.
     pub(super) fn emit(&mut self, node: NodeId, actions: Vec<Action>) {
-        let mut late = Vec::new();
+        let mut waiting: Vec<(Time, Vec<Action>)> = Vec::new();
         for action in actions {
             let host = &self.hosts[node.index()];
             if host.is_doomed {
@@ -58,24 +63,63 @@ impl World<'_> {
                     self.queue
                         .push(self.now + after, node, node, Event::Timer { life, timer });
                 }
-                action if host.barrier > self.now => late.push(action),
                 Action::Persist(write) => self.persist(node, write),
-                Action::Send { to, packet } => self.send(node, to, &packet),
-                Action::Note(said) => self.tell(&Fact::Node { node, note: said }),
+                action if host.barrier > self.now => match waiting.last_mut() {
+                    Some((at, list)) if *at == host.barrier => list.push(action),
+                    _ => waiting.push((host.barrier, vec![action])),
+                },
+                action => self.take_place(node, action),
             }
         }
-        if !late.is_empty() {
-            let host = &self.hosts[node.index()];
-            let (at, life) = (host.barrier, host.life);
-            self.queue.push(
-                at,
-                node,
-                node,
-                Event::Emit {
-                    life,
-                    actions: late,
-                },
-            );
+        let life = self.hosts[node.index()].life;
+        for (at, actions) in waiting {
+            self.queue
+                .push(at, node, node, Event::Durable { life, actions });
+        }
+    }
+
+    /// What these actions waited for is durable.
+    pub(super) fn durable(&mut self, node: NodeId, actions: Vec<Action>) {
+        for action in actions {
+            if self.hosts[node.index()].is_doomed {
+                return;
+            }
+            self.take_place(node, action);
+        }
+    }
+
+    fn take_place(&mut self, node: NodeId, action: Action) {
+        match action {
+            Action::Send { to, packet } => self.send(node, to, &packet),
+            Action::Note(said) => self.take_down(node, said),
+            Action::Arm { .. } | Action::Persist(_) => unreachable!("they wait for nothing"),
+        }
+    }
+
+    /// Tells what a node says. What was durable when it crashed and not told yet, it does not know: the
+    /// world tells that when it starts again.
+    fn take_down(&mut self, node: NodeId, said: Note) {
+        let recovered = match &said {
+            Note::Recovered { height } => Some(*height),
+            _ => None,
+        };
+        let host = &mut self.hosts[node.index()];
+        let told = host.told;
+        match &said {
+            Note::Recovered { height } => host.told = *height,
+            Note::Appended(entry) => host.told = entry.height(),
+            Note::Adopted { height, .. } => host.told = *height,
+            Note::Retracted { block } => host.told = block.header().height.prev(),
+            _ => {}
+        }
+        self.tell(&Fact::Node { node, note: said });
+        for height in recovered.map_or(0..0, |height| told.0 + 1..height.0 + 1) {
+            let ledger = self.hosts[node.index()].liar.node.ledger();
+            let Some(entry) = ledger.entry(Height(height)) else {
+                continue;
+            };
+            let told = Note::Appended(Arc::clone(entry));
+            self.tell(&Fact::Node { node, note: told });
         }
     }
 

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use super::execute_order_validate::execute_order_validate;
 use crate::scenario::{
-    plan::{CliquePlan, Consensus, GatewayPlan, MempoolPlan, PbftPlan, Protocol, RelayPlan},
-    reader::Section,
+    plan::{
+        CliquePlan, Consensus, GatewayPlan, MemberPlan, MempoolPlan, PbftPlan, Protocol, RelayPlan,
+        SyncPlan,
+    },
+    reader::{Names, Section},
 };
 
 /// Timers below this would only measure the timer.
@@ -12,17 +16,37 @@ const TICK: Duration = Duration::from_millis(1);
 /// No figure of a protocol is larger.
 const MANY: u64 = 1_000_000;
 
-/// Reads `[consensus]`. `validators` is n.
-pub(crate) fn consensus(root: &Section<'_>, validators: usize) -> Consensus {
-    let keys = ["protocol", "clock_tolerance", "batch", "pbft", "clique"];
+/// Reads `[consensus]`.
+pub(crate) fn consensus<'a>(
+    root: &Section<'a>,
+    members: &[MemberPlan],
+    names: &Names<'a>,
+) -> Consensus {
+    let validators = members.iter().map(|member| member.validators).sum();
+    let keys = [
+        "protocol",
+        "clock_tolerance",
+        "batch",
+        "pbft",
+        "clique",
+        "execute_order_validate",
+    ];
     let section = root.section("consensus", &keys);
     // All parameters are checked whichever protocol is chosen: a scenario is compared across protocols.
     let pbft = pbft(&section);
     let clique = clique(&section, validators);
-    let protocol = match section.choice("protocol", &[("pbft", 0), ("clique", 1), ("central", 2)]) {
+    let roles = execute_order_validate(&section, members, names, &pbft);
+    let choices = [
+        ("pbft", 0),
+        ("clique", 1),
+        ("central", 2),
+        ("execute-order-validate", 3),
+    ];
+    let protocol = match section.choice("protocol", &choices) {
         0 => Protocol::Pbft(pbft),
         1 => Protocol::Clique(clique),
-        _ => Protocol::Central,
+        2 => Protocol::Central,
+        _ => Protocol::ExecuteOrderValidate(roles),
     };
     let batch = section.section("batch", &["max_transactions", "max_bytes", "max_age"]);
     Consensus {
@@ -102,6 +126,15 @@ pub(crate) fn mempool(root: &Section<'_>) -> MempoolPlan {
             ],
         ),
         relay_timeout: section.duration("relay_timeout", TICK),
+    }
+}
+
+/// Reads `[sync]`.
+pub(crate) fn sync(root: &Section<'_>) -> SyncPlan {
+    let section = root.section("sync", &["snapshot_above"]);
+    let never = section.says("snapshot_above", "never");
+    SyncPlan {
+        snapshot_above: (!never).then(|| section.integer("snapshot_above", 1..=MANY)),
     }
 }
 
