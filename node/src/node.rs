@@ -213,8 +213,17 @@ const REFUSED: Kind = Kind {
 };
 
 impl Packet {
-    /// Names of the kinds that are no protocol's own.
-    pub const NAMES: [&'static str; 4] = [RELAY.name, SUBMIT.name, RECEIPTS.name, REFUSED.name];
+    /// Names of the kinds that are neither a protocol's own nor of nodes that catch up.
+    pub const NAMES: [&'static str; 8] = [
+        RELAY.name,
+        SUBMIT.name,
+        RECEIPTS.name,
+        REFUSED.name,
+        "PROPOSE",
+        "ENDORSEMENT",
+        "DELIVER",
+        "FETCH-BLOCKS",
+    ];
 
     /// Its kind and slot, all that a network or a fingerprint may know of it.
     pub fn label(&self) -> (Kind, Slot) {

@@ -59,8 +59,10 @@ impl Rewriter {
         packet: &Packet,
         forks: &mut Forks,
     ) -> Option<Packet> {
-        let Packet::Consensus(packet) = packet else {
-            return None;
+        let packet = match packet {
+            Packet::Consensus(packet) => packet,
+            Packet::Sync(packet) => return packet.rewrite(change).map(Arc::new).map(Packet::Sync),
+            _ => return None,
         };
         let said = self.said.get(&packet.label().0.code);
         let pen = Pen {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use consortium_node::{
     central::CentralMessage, clique::CliqueMessage, node::Packet, pbft, rewrite::Rewrite, sealed,
-    storage,
+    storage, sync::SyncPacket,
 };
 
 use super::faults::needs_validator;
@@ -232,6 +232,7 @@ fn messages() -> Vec<&'static str> {
         &CliqueMessage::NAMES,
         &CentralMessage::NAMES,
         &Packet::NAMES,
+        &SyncPacket::NAMES,
     ];
     protocols.concat()
 }
