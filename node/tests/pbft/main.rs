@@ -6,6 +6,7 @@ mod support;
 mod amnesia;
 mod checkpoints;
 mod faults;
+mod known_errors;
 mod new_views;
 mod normal_case;
 mod oracles;
