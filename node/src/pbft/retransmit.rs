@@ -4,7 +4,7 @@
 //! is ahead sends what it lacks. A replica that has heard nothing of a member about what it executed
 //! asks that member where it stands, ever more seldom. When nobody lacks anything nobody says anything.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     block::Block,
@@ -39,6 +39,8 @@ struct Peer {
     /// may be its own (the network reorders, machines start anew) or somebody's who repeats it, and
     /// must not use up the answers to the former.
     answered: [Option<Mono>; 2],
+    /// Which blocks it was sent, and when: they are under way to it.
+    sent: BTreeMap<Digest, Mono>,
 }
 
 /// Who knows what, and what was asked when.
@@ -416,18 +418,28 @@ impl Pbft {
         }
     }
 
-    /// Upon receiving FETCH: sends the block, if it is here.
+    /// Upon receiving FETCH: sends the block, if it is here and not under way: anyone may repeat a signed
+    /// question, and a block is large (R37).
     pub(super) fn on_fetch(&mut self, fetch: &Signed<Fetch>, out: &mut Outbox<Self>) {
-        if !self.committee.contains(fetch.signer()) || fetch.signer() == self.me {
+        let (node, digest) = (fetch.signer(), fetch.body().digest);
+        let position = self.committee.position(node);
+        let Some(position) = position.filter(|p| *p != self.position) else {
             return out.refuse(Refusal::WrongSender);
-        }
+        };
         if !self.committee.verify(fetch) {
             return out.refuse(Refusal::BadSignature);
         }
-        match self.log.body(&fetch.body().digest) {
-            Some(block) => out.send(fetch.signer(), PbftMessage::Body(Arc::clone(block))),
-            None => out.refuse(Refusal::Stale),
+        let Some(block) = self.log.body(&digest).cloned() else {
+            return out.refuse(Refusal::Stale);
+        };
+        let interval = self.config.status_interval.as_nanos() as u64;
+        let now = self.now;
+        let sent = &mut self.peers.list[position].sent;
+        sent.retain(|_, at| now.since(*at) < interval / ANSWERS_PER_INTERVAL);
+        if sent.insert(digest, now).is_some() {
+            return out.refuse(Refusal::Stale);
         }
+        out.send(node, PbftMessage::Body(block));
     }
 
     /// Upon receiving BODY: takes the block if it was asked for.
