@@ -106,6 +106,17 @@ impl Early {
             // Anyone may repeat a signed vote: it must not fill its signer's share.
             return true;
         }
+        if let Held::Proposal(message) = &held
+            && let Some(kept) = share.proposals.iter_mut().find(|kept| {
+                // The primary signs the header alone: who repeats it may have changed the body.
+                kept.claim.body() == message.claim.body()
+            })
+        {
+            if !kept.block.as_ref().is_some_and(|block| block.is_whole()) {
+                *kept = message.clone();
+            }
+            return true;
+        }
         match held {
             Held::Proposal(message) if share.proposals.len() < self.proposals_each => {
                 share.proposals.push(message);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::types::{Epoch, Mono, NodeId, Seq};
+use crate::types::{Digest, Epoch, Mono, NodeId, Seq};
 
 /// What this replica knows about the others.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub(super) struct Peer {
     /// may be its own (the network reorders, machines start anew) or somebody's who repeats it, and
     /// must not use up the answers to the former.
     pub(super) answered: [Option<Mono>; 2],
+    /// Which blocks it was sent, and when: they are under way to it.
+    pub(super) sent: BTreeMap<Digest, Mono>,
     /// The highest epoch that it reported.
     pub(super) epoch: Epoch,
 }

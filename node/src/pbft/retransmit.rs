@@ -390,19 +390,28 @@ impl Pbft {
         }
     }
 
-    /// Upon receiving FETCH: sends the block, if it is here.
+    /// Upon receiving FETCH: sends the block, if it is here and not under way: anyone may repeat a signed
+    /// question, and a block is large (R37).
     pub(super) fn on_fetch(&mut self, fetch: &Signed<Fetch>, out: &mut Outbox<Self>) {
-        let node = fetch.signer();
+        let (node, digest) = (fetch.signer(), fetch.body().digest);
         let Some(key) = self.committees.key(node).filter(|_| node != self.me) else {
             return out.refuse(Refusal::WrongSender);
         };
         if !fetch.verify(self.committee.chain(), key) {
             return out.refuse(Refusal::BadSignature);
         }
-        match self.log.body(&fetch.body().digest) {
-            Some(block) => out.send(fetch.signer(), PbftMessage::Body(Arc::clone(block))),
-            None => out.refuse(Refusal::Stale),
+        let Some(block) = self.log.body(&digest).cloned() else {
+            return out.refuse(Refusal::Stale);
+        };
+        let interval = self.config.status_interval.as_nanos() as u64;
+        let now = self.now;
+        let position = self.committee.position(node);
+        let sent = &mut self.peers.get(position, node).sent;
+        sent.retain(|_, at| now.since(*at) < interval / ANSWERS_PER_INTERVAL);
+        if sent.insert(digest, now).is_some() {
+            return out.refuse(Refusal::Stale);
         }
+        out.send(node, PbftMessage::Body(block));
     }
 
     /// Upon receiving BODY: takes the block if it was asked for.

@@ -8,6 +8,7 @@ mod certificates;
 mod checkpoints;
 mod committees;
 mod faults;
+mod known_errors;
 mod new_views;
 mod normal_case;
 mod oracles;
