@@ -18,6 +18,7 @@ pub mod engine;
 pub mod ledger;
 pub mod membership;
 pub mod mempool;
+pub mod mutant;
 pub mod node;
 pub mod pbft;
 pub mod quorum;

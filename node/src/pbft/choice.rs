@@ -5,28 +5,28 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     crypto::Signed,
     engine::Refusal,
-    membership::Committee,
+    mutant::{Mutant, Planted},
     quorum::{Certificate, Vote},
     types::{Digest, NodeId, Seq, View},
 };
 
-use super::message::{CHECKPOINT, NewView, PREPARE, Prepared, ViewChange};
+use super::{
+    message::{CHECKPOINT, NewView, PREPARE, Prepared, ViewChange},
+    rules::Rules,
+};
 
 /// Whether a quorum signed one state after slot `seq`.
-pub(super) fn proves_checkpoint(
-    certificate: &Certificate,
-    seq: Seq,
-    committee: &Committee,
-) -> bool {
+pub(super) fn proves_checkpoint(certificate: &Certificate, seq: Seq, rules: Rules<'_>) -> bool {
     let vote = certificate.vote();
     vote.phase == CHECKPOINT
         && vote.view == View(0)
         && vote.slot == seq
-        && certificate.verify(committee, committee.quorum()).is_ok()
+        && rules.hold(certificate, rules.checkpoints())
 }
 
 /// Whether a proposal of the right primary and q−1 PREPAREs of its backups say the same.
-fn proves_prepared(entry: &Prepared, committee: &Committee) -> bool {
+fn proves_prepared(entry: &Prepared, rules: Rules<'_>) -> bool {
+    let committee = rules.committee;
     let claim = *entry.claim.body();
     let leader = committee.leader(claim.view);
     let said = Vote {
@@ -35,15 +35,16 @@ fn proves_prepared(entry: &Prepared, committee: &Committee) -> bool {
         slot: claim.seq,
         digest: claim.digest,
     };
-    let needed = committee.quorum() - 1;
+    let needed = rules.prepares();
+    let primary_counts = rules.planted.is(Mutant::PrimaryPrepareCounts);
     entry.claim.signer() == leader
         && committee.verify(&entry.claim)
         && match &entry.prepares {
             None => needed == 0,
             Some(prepares) => {
                 *prepares.vote() == said
-                    && prepares.signers().all(|signer| signer != leader)
-                    && prepares.verify(committee, needed).is_ok()
+                    && (primary_counts || prepares.signers().all(|signer| signer != leader))
+                    && rules.hold(prepares, needed)
             }
         }
 }
@@ -52,9 +53,10 @@ fn proves_prepared(entry: &Prepared, committee: &Committee) -> bool {
 /// between that checkpoint's watermarks and once each. One bad entry spoils this message only.
 pub(super) fn check_view_change(
     change: &Signed<ViewChange>,
-    committee: &Committee,
+    rules: Rules<'_>,
     window: u64,
 ) -> Result<(), Refusal> {
+    let committee = rules.committee;
     let ViewChange {
         view,
         stable,
@@ -72,7 +74,7 @@ pub(super) fn check_view_change(
     }
     let proved = match proof {
         None => *stable == Seq(0),
-        Some(certificate) => proves_checkpoint(certificate, *stable, committee),
+        Some(certificate) => proves_checkpoint(certificate, *stable, rules),
     };
     if !proved {
         return Err(Refusal::Malformed);
@@ -82,7 +84,7 @@ pub(super) fn check_view_change(
     for entry in prepared {
         let claim = entry.claim.body();
         let in_place = claim.seq > last && claim.seq <= high && claim.view < *view;
-        if !in_place || !proves_prepared(entry, committee) {
+        if !in_place || !proves_prepared(entry, rules) {
             return Err(Refusal::Malformed);
         }
         last = claim.seq;
@@ -104,7 +106,7 @@ pub(super) struct Choice<'a> {
 
 impl<'a> Choice<'a> {
     /// R22, on messages that [`check_view_change`] found right.
-    pub(super) fn of(changes: &'a [Arc<Signed<ViewChange>>]) -> Self {
+    pub(super) fn of(changes: &'a [Arc<Signed<ViewChange>>], planted: Planted) -> Self {
         let latest = changes
             .iter()
             .map(|change| change.body())
@@ -116,7 +118,10 @@ impl<'a> Choice<'a> {
             // that all replicas share.
             let rank = |entry: &Prepared| (entry.claim.body().view, entry.claim.body().digest);
             let seq = entry.claim.body().seq;
-            if seq > stable && best.get(&seq).is_none_or(|known| rank(known) < rank(entry)) {
+            let higher = |known: &&Arc<Prepared>| {
+                (rank(known) < rank(entry)) != planted.is(Mutant::NewViewTakesLowest)
+            };
+            if seq > stable && best.get(&seq).is_none_or(higher) {
                 best.insert(seq, entry);
             }
         }
@@ -145,9 +150,13 @@ impl<'a> Choice<'a> {
 pub(super) fn check_new_view(
     leader: NodeId,
     message: &NewView,
-    committee: &Committee,
+    rules: Rules<'_>,
     window: u64,
 ) -> Result<(), Refusal> {
+    if rules.planted.is(Mutant::NewViewNotVerified) {
+        return Ok(());
+    }
+    let committee = rules.committee;
     let NewView {
         view,
         changes,
@@ -163,9 +172,9 @@ pub(super) fn check_new_view(
         if change.body().view != *view {
             return Err(Refusal::Malformed);
         }
-        check_view_change(change, committee, window)?;
+        check_view_change(change, rules, window)?;
     }
-    let choice = Choice::of(changes);
+    let choice = Choice::of(changes, rules.planted);
     let exact = proposals.len() == choice.slots.len()
         && choice
             .digests()

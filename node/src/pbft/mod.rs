@@ -113,6 +113,7 @@ mod mute;
 mod normal;
 mod recovery;
 mod retransmit;
+mod rules;
 mod suspicion;
 mod view_change;
 
@@ -124,6 +125,7 @@ use crate::{
     engine::{Effect, Engine, FaultModel, Input, Outbox, Relay, ReplyRule, Status, Tale, Ticket},
     ledger::proof::check_finality,
     membership::Committee,
+    mutant::{Mutant, Planted},
     types::{BlockId, LocalTime, Mono, NodeId, Seq, View},
 };
 
@@ -137,6 +139,7 @@ use early::Early;
 use log::Log;
 use mute::Mute;
 use retransmit::Peers;
+use rules::Rules;
 use suspicion::Suspicion;
 use view_change::Missing;
 
@@ -259,6 +262,7 @@ pub struct Pbft {
     peers: Peers,
     /// Set while this replica may have signed what its log does not show.
     mute: Option<Mute>,
+    planted: Planted,
 }
 
 impl Pbft {
@@ -320,6 +324,23 @@ impl Pbft {
             missing: BTreeMap::new(),
             peers: Peers::new(n),
             mute: None,
+            planted: Planted::NOTHING,
+        }
+    }
+
+    /// The same replica with a bug.
+    #[must_use]
+    pub fn planting(mut self, planted: Planted) -> Self {
+        let slip = planted.count(Mutant::WatermarkOffByOne) as u64;
+        self.log = Log::new(self.config.window + slip);
+        self.planted = planted;
+        self
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        Rules {
+            committee: &self.committee,
+            planted: self.planted,
         }
     }
 

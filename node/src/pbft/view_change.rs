@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     crypto::Signed,
     engine::{Effect, Outbox, Refusal, Slot, Tale},
+    mutant::Mutant,
     quorum::Certificate,
     types::{Digest, NodeId, Seq, View},
 };
@@ -38,13 +39,22 @@ impl Pbft {
         }
         self.stop_waiting_for_new_view(out);
         self.unwant(out);
+        let left = self.view;
         self.view = target;
         self.active = false;
         self.judging = None;
         self.missing.clear();
         self.peers.progress();
         self.suspicion.leave();
+        if self.planted.is(Mutant::TimerNotDoubled) {
+            self.suspicion.progress();
+        }
         let slots = self.log.slots().filter_map(|(_, slot)| slot.proof.clone());
+        let slots = slots.filter(|proof| {
+            let of_last_view = proof.claim.body().view == left;
+            !self.planted.is(Mutant::ViewChangeOmitsPrepared)
+                && (of_last_view || !self.planted.is(Mutant::PreparedOfLastViewOnly))
+        });
         let change = ViewChange {
             view: target,
             stable: self.log.low(),
@@ -77,8 +87,7 @@ impl Pbft {
         if over || known.is_some_and(|known| known.body().view >= target) {
             return out.refuse(Refusal::Stale);
         }
-        if let Err(reason) = choice::check_view_change(change, &self.committee, self.config.window)
-        {
+        if let Err(reason) = choice::check_view_change(change, self.rules(), self.config.window) {
             return out.refuse(reason);
         }
         self.tell_equivocations(change, out);
@@ -121,7 +130,7 @@ impl Pbft {
                 .map(|change| change.body().view)
         };
         let ahead = targets().filter(|target| *target > self.view);
-        if ahead.clone().count() >= self.committee.weak_quorum() {
+        if ahead.clone().count() >= self.rules().joins() {
             let smallest = ahead.min().expect("f+1 is not zero");
             return self.start_view_change(smallest, out);
         }
@@ -163,7 +172,7 @@ impl Pbft {
             return;
         }
         changes.sort_by_key(|change| change.signer());
-        let choice = Choice::of(&changes);
+        let choice = Choice::of(&changes, self.planted);
         self.adopt_checkpoint(&choice, out);
         if !self.obtain(&choice, out) {
             return;
@@ -195,7 +204,7 @@ impl Pbft {
             return out.refuse(Refusal::BadSignature);
         }
         let (body, window) = (message.body(), self.config.window);
-        match choice::check_new_view(leader, body, &self.committee, window) {
+        match choice::check_new_view(leader, body, self.rules(), window) {
             Ok(()) => self.enter_view(message, out),
             Err(reason) => {
                 out.refuse(reason);
@@ -255,7 +264,7 @@ impl Pbft {
         self.stop_waiting_for_new_view(out);
         self.unwant(out);
         let leader = self.committee.leader(*view);
-        let choice = Choice::of(changes);
+        let choice = Choice::of(changes, self.planted);
         self.view = *view;
         self.active = false;
         for slot in self.log.slots_mut() {

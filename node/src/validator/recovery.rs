@@ -3,6 +3,8 @@
 use super::Validator;
 use crate::{
     engine::{Engine, Input, Tip},
+    ledger::state::State,
+    mutant::Mutant,
     node::{Actions, Note},
     storage::{LogRecord, Recovered},
     types::LocalTime,
@@ -20,6 +22,9 @@ impl<E: Engine> Validator<E> {
             self.ledger.append(block, proof, &*self.executor);
         }
         self.relied = self.ledger.final_height();
+        if self.planted.is(Mutant::ReplayWindowForgotten) {
+            self.forgotten = Some((self.ledger.height(), State::new()));
+        }
         let height = self.ledger.height();
         actions.note(Note::Recovered { height });
         let records: Vec<E::Record> = found
