@@ -14,6 +14,7 @@ use consortium_node::{
     engine::{Engine, Relay},
     ledger::{Executor, state::State},
     mempool::BatchLimits,
+    mutant::Planted,
     node::Node,
     pbft::{self, Pbft},
     types::NodeId,
@@ -62,7 +63,8 @@ impl Workshop {
     }
 
     fn executor(&self, id: NodeId) -> Arc<dyn Executor> {
-        if self.plan.host.shared_execution && self.cast.is_honest(id) {
+        let is_mutant = self.plan.consensus.mutant.is_some();
+        if self.plan.host.shared_execution && self.cast.is_honest(id) && !is_mutant {
             Arc::new(SharedExecutor {
                 inner: Arc::clone(&self.executor),
                 memory: Arc::clone(&self.memory),
@@ -98,6 +100,7 @@ fn honest(plan: &Plan, cast: &Cast, id: NodeId, executor: Arc<dyn Executor>) -> 
                 status_interval: p.status_interval,
             };
             let engine = Pbft::new(config, id, key, committee, genesis.id());
+            let engine = engine.planting(planted(plan));
             host(me, plan, p.window, engine, state, executor)
         }
         Protocol::Clique(p) => {
@@ -142,7 +145,20 @@ fn host<E: Engine + 'static>(
         },
         relay_timeout: plan.mempool.relay_timeout,
     };
-    Box::new(Validator::new(me, config, engine, state, executor))
+    let validator = Validator::new(me, config, engine, state, executor);
+    Box::new(validator.planting(planted(plan)))
+}
+
+/// The bug that the plan plants in its validators.
+#[cfg(feature = "mutants")]
+fn planted(plan: &Plan) -> Planted {
+    plan.consensus.mutant.map_or(Planted::NOTHING, Planted::one)
+}
+
+/// No bug: this build cannot plant any.
+#[cfg(not(feature = "mutants"))]
+fn planted(_: &Plan) -> Planted {
+    Planted::NOTHING
 }
 
 /// Wraps a validator in what its member is up to.
