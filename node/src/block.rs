@@ -201,6 +201,14 @@ pub enum Finality {
 }
 
 impl Finality {
+    /// Signatures that a reader checks.
+    pub fn signatures(&self) -> usize {
+        match self {
+            Self::Certificate(certificate) => certificate.signers().len(),
+            Self::Trusted | Self::Depth(_) => 0,
+        }
+    }
+
     /// Bytes on the wire or on disk.
     pub fn wire_len(&self) -> usize {
         match self {

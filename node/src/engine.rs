@@ -181,7 +181,8 @@ pub enum Input<'a, E: Engine> {
         tip: Tip<'a>,
     },
     /// The host fetched this final block from another node, checked its proof, and executed it: the
-    /// final chain ends here now.
+    /// final chain ends here now. It follows the one before, or ends a snapshot that the host took over
+    /// in place of all blocks up to here.
     Synced {
         /// The block.
         block: Arc<Block>,

@@ -6,7 +6,7 @@
 //!
 //! Reading order is dependency order: [`types`], [`codec`], [`crypto`], [`membership`], [`quorum`],
 //! [`transaction`], [`block`], [`ledger`], [`contracts`], [`engine`], [`wal`], [`storage`], the protocols ([`pbft`],
-//! [`clique`], [`central`]), [`mempool`], and [`node`] with its one implementation, [`validator`].
+//! [`clique`], [`central`]), [`mempool`], [`sync`], and [`node`] with its one implementation, [`validator`].
 
 pub mod block;
 pub mod central;
@@ -24,6 +24,7 @@ pub mod pbft;
 pub mod quorum;
 pub mod sealed;
 pub mod storage;
+pub mod sync;
 pub mod transaction;
 pub mod types;
 pub mod validator;

@@ -8,7 +8,7 @@ use std::{any::Any, fmt::Debug, sync::Arc, time::Duration};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
-    block::Block,
+    block::{Block, Results},
     codec::{self, CodecError},
     crypto::{Keypair, SIGNATURE_LEN, Signable, Signed},
     engine::{
@@ -16,6 +16,7 @@ use crate::{
     },
     ledger::{Entry, Ledger},
     storage::{LogRecord, Recovered, Write},
+    sync::SyncPacket,
     transaction::{Outcome, Transaction},
     types::{BlockId, Height, LocalTime, Mono, NodeId, TxId},
 };
@@ -29,6 +30,8 @@ pub enum Packet {
     Relay(Arc<Transaction>),
     /// Between a gateway and a validator.
     Client(ClientPacket),
+    /// Between validators, when one of them catches up.
+    Sync(Arc<SyncPacket>),
 }
 
 /// Between a gateway and a validator.
@@ -190,6 +193,7 @@ impl Packet {
     pub fn label(&self) -> (Kind, Slot) {
         let kind = match self {
             Self::Consensus(packet) => return packet.label(),
+            Self::Sync(packet) => return packet.label(),
             Self::Relay(_) => RELAY,
             Self::Client(ClientPacket::Submit(_)) => SUBMIT,
             Self::Client(ClientPacket::Receipts(_)) => RECEIPTS,
@@ -209,6 +213,7 @@ impl Packet {
                 1 + page + 2 + SIGNATURE_LEN
             }
             Self::Client(ClientPacket::Refused { .. }) => 1 + 32 + 1,
+            Self::Sync(packet) => packet.wire_len(),
         }
     }
 
@@ -225,6 +230,10 @@ impl Packet {
                 hashed_bytes: 0,
             },
             Self::Client(ClientPacket::Refused { .. }) => Demand::default(),
+            Self::Sync(packet) => Demand {
+                checks: packet.signatures() as u32,
+                hashed_bytes: packet.hashed_bytes() as u64,
+            },
         }
     }
 
@@ -234,6 +243,7 @@ impl Packet {
             Self::Consensus(packet) => [vec![0], packet.0.encode()].concat(),
             Self::Relay(transaction) => codec::encode(&(1u8, transaction)),
             Self::Client(packet) => codec::encode(&(2u8, packet)),
+            Self::Sync(packet) => codec::encode(&(3u8, packet)),
         }
     }
 
@@ -248,6 +258,7 @@ impl Packet {
             )?))),
             1 => Self::Relay(codec::decode(body)?),
             2 => Self::Client(codec::decode(body)?),
+            3 => Self::Sync(codec::decode(body)?),
             _ => return Err(CodecError::refused("an unknown kind of packet")),
         })
     }
@@ -320,6 +331,16 @@ pub enum Note {
     Recovered {
         /// The height.
         height: Height,
+    },
+    /// Its chain begins with this block now: it took over a snapshot, checked, in place of all blocks up
+    /// to here.
+    Adopted {
+        /// The height.
+        height: Height,
+        /// The block.
+        block: BlockId,
+        /// What executing the chain up to it gave.
+        results: Results,
     },
     /// The newest block was taken off the chain, because another branch is better.
     Retracted {

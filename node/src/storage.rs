@@ -1,9 +1,10 @@
 //! What a node writes to its disk, and what it gets back when it starts again.
 //!
-//! Two files: a *log*, in which an engine keeps what it must not forget, and a *chain* of final blocks.
+//! Two files: a *log*, in which an engine keeps what it must not forget, and a *chain* of final blocks,
+//! which begins at height 1 or with a snapshot.
 //! They are written in one order: whatever is durable, all that was written before it is durable too.
 //! So a log that names a checkpoint implies the chain up to it. State is not written: it is what
-//! executing the chain gives. How bytes lie on the disk is [`crate::wal`]'s business.
+//! executing the chain gives, but for that of a snapshot. How bytes lie on the disk is [`crate::wal`]'s business.
 
 use std::{any::Any, fmt::Debug, sync::Arc};
 
@@ -13,6 +14,7 @@ use crate::{
     block::{Block, Finality},
     codec::{self, CodecError},
     engine::{Record, Recovery},
+    ledger::Snapshot,
 };
 
 /// A write. All of them become durable in their order.
@@ -25,6 +27,9 @@ pub enum Write {
     Truncate(Vec<LogRecord>),
     /// Appends to the chain. Nothing waits for it: should it be lost, a quorum's logs hold the block.
     Block(Stored),
+    /// Replaces the whole chain, at once or not at all: it begins with this snapshot now, and the next
+    /// block is the one after it. Nothing waits for it.
+    Snapshot(Arc<Snapshot>),
 }
 
 impl Write {
@@ -34,6 +39,7 @@ impl Write {
             Self::Log(record) => record.wire_len(),
             Self::Truncate(records) => records.iter().map(LogRecord::wire_len).sum(),
             Self::Block(stored) => stored.wire_len(),
+            Self::Snapshot(snapshot) => snapshot.wire_len(),
         }
     }
 
@@ -43,6 +49,7 @@ impl Write {
             Self::Log(record) => vec![record.encode()],
             Self::Truncate(records) => records.iter().map(LogRecord::encode).collect(),
             Self::Block(stored) => vec![codec::encode(stored)],
+            Self::Snapshot(snapshot) => vec![codec::encode(snapshot)],
         }
     }
 }
@@ -61,6 +68,11 @@ impl Stored {
     pub fn wire_len(&self) -> usize {
         self.block.wire_len() + self.proof.wire_len()
     }
+
+    /// Signatures that a reader checks: those of the proof and one for each transaction.
+    pub fn signatures(&self) -> usize {
+        self.proof.signatures() + self.block.transactions().len()
+    }
 }
 
 /// What a disk gives back.
@@ -70,7 +82,9 @@ pub struct Recovered {
     pub disk: Recovery,
     /// The log, oldest record first.
     pub log: Vec<LogRecord>,
-    /// Final blocks from height 1 on, without holes.
+    /// What the chain begins with, if that is not genesis.
+    pub snapshot: Option<Arc<Snapshot>>,
+    /// Final blocks from height 1 or from the snapshot on, without holes.
     pub chain: Vec<Stored>,
 }
 

@@ -158,6 +158,15 @@ impl Trace {
                 mixer.digest(block);
             }
             Note::Recovered { height } => mixer.pair(7, height.0),
+            Note::Adopted {
+                height,
+                block,
+                results,
+            } => {
+                mixer.pair(8, height.0);
+                mixer.digest(block);
+                mixer.digest(&results.state_root);
+            }
         }
     }
 

@@ -171,6 +171,45 @@ fn what_the_host_saves_itself_changes_nothing() {
     }
 }
 
+/// Crashes that end, with all that can become of a disk.
+const RESTARTS: &str = "fault=[\
+    {kind='crash', target='primary', at='2m', for='11s'},\
+    {kind='crash', target='Carrier 2', at='150s', for='20s', disk='kept'},\
+    {kind='crash', target='Store', at='200s', for='5s', disk='rotten'},\
+    {kind='crash', target='all', at='4m', for='10s', stagger='1500ms'},\
+    {kind='crash', target='all', at='5m', for='1s', disk='kept'},\
+    {kind='link-loss', loss=0.2, at='6m', for='1m'},\
+    {kind='crash', target='Milk Producer', at='7m', for='30s', disk='rolled-back'},\
+    {kind='crash', target='primary', at='9m', for='30s', disk='lost'}]";
+
+/// With eager wires, disks hold bytes and are read from them.
+#[test]
+fn disks_of_bytes_and_disks_of_records_start_the_same_machines_again() {
+    for protocol in PROTOCOLS {
+        let records = eventful(protocol, &[RESTARTS]);
+        assert_eq!(eventful(protocol, &[RESTARTS]), records, "{protocol}");
+        let bytes = eventful(protocol, &[RESTARTS, "host.wire=\"eager\""]);
+        assert_eq!(bytes, records, "{protocol}");
+        let healthy = eventful(protocol, &["fault=[]"]);
+        assert_ne!(
+            records.trace, healthy.trace,
+            "{protocol}: something happened"
+        );
+    }
+}
+
+#[test]
+fn what_is_left_on_a_disk_follows_from_the_seed_and_makes_a_difference() {
+    let with = |disk: &str| {
+        let fault =
+            format!("fault=[{{kind='crash', target='all', at='4m', for='10s', disk='{disk}'}}]");
+        eventful("pbft", &[&fault]).trace
+    };
+    let traces = ["kept", "lost", "rolled-back"].map(with);
+    assert_eq!(traces, ["kept", "lost", "rolled-back"].map(with));
+    assert!(traces[0] != traces[1] && traces[1] != traces[2] && traces[0] != traces[2]);
+}
+
 #[test]
 fn another_seed_is_another_run() {
     for protocol in PROTOCOLS {
@@ -272,6 +311,7 @@ fn validators(cast: &Cast, restless: bool) -> Vec<Box<dyn Node>> {
             mempool: 1000,
             relay: None,
             relay_timeout: Duration::from_secs(1),
+            snapshot_above: u64::MAX,
         };
         let node = Validator::new(me, config, engine, state, Arc::new(executor));
         if restless {

@@ -6,7 +6,7 @@ use consortium_sim::{
     net::matrix,
     scenario::{
         INVARIANTS, Loaded, Source, Warning, load,
-        plan::{CheatKind, FaultKind, Matrix, Pace, Protocol, Target},
+        plan::{CheatKind, CrashPlan, DiskFate, FaultKind, Link, Matrix, Pace, Protocol, Target},
     },
     time::Time,
 };
@@ -112,6 +112,44 @@ fn the_milk_story_is_read_as_it_is_told() {
     assert_eq!(
         cheats,
         [CheatKind::EquivocatingPrimary(0), forged, replayed, rewrite]
+    );
+}
+
+#[test]
+fn faults_are_read_with_their_defaults() {
+    let faults = "fault=[{kind='crash', target='all', at='1h', for='1m', stagger='5s', disk='rolled-back'}, \
+                  {kind='crash', target='Store', at='2h', until='3h'}, \
+                  {kind='link-cut', from='Store', to='Carrier 2', at='3h'}, \
+                  {kind='link-loss', loss=0.25, at='4h', for='1h'}, \
+                  {kind='link-loss', loss=0.125, from='Store', to='Carrier 2', ways='both', at='5h'}]";
+    let plan = milk_with(&[faults]).plan;
+    assert!(plan.has_restarts() && !milk_with(&[]).plan.has_restarts());
+    let kinds: Vec<_> = plan.faults.into_iter().map(|fault| fault.kind).collect();
+    let all = CrashPlan {
+        target: Target::All,
+        disk: DiskFate::RolledBack,
+        stagger: Duration::from_secs(5),
+    };
+    let link = |both_ways| Link {
+        from: 3,
+        to: 2,
+        both_ways,
+    };
+    assert_eq!(
+        kinds,
+        [
+            FaultKind::Crash(all),
+            FaultKind::Crash(Target::Member(3).into()),
+            FaultKind::LinkCut(link(false)),
+            FaultKind::LinkLoss {
+                link: None,
+                loss_ppm: 250_000
+            },
+            FaultKind::LinkLoss {
+                link: Some(link(true)),
+                loss_ppm: 125_000
+            },
+        ]
     );
 }
 

@@ -304,6 +304,96 @@ fn faults_must_begin_and_end_within_the_run_in_that_order() {
 }
 
 #[test]
+fn only_who_starts_again_has_a_disk_to_read_and_only_all_can_start_one_after_another() {
+    let overrides = [
+        "fault=[{kind='crash', target='Carrier 2', at='1h', disk='lost'}, \
+         {kind='crash', target='Store', at='2h', for='1m', stagger='5s', disk='rusty'}, \
+         {kind='crash', target='all', at='23h', for='50m', stagger='4m'}]",
+    ];
+    insta::assert_snapshot!(milk_set(&overrides), @r#"
+     × `fault.0.disk` has no effect on who stays down
+      ╭─[--set:1:57]
+    1 │ fault=[{kind='crash', target='Carrier 2', at='1h', disk='lost'}, {kind='crash', target='Store', at='2h', for='1m', s…
+      ·                                                         ──────
+      ╰────
+     help: give the crash an `until` or a `for`: then they start again
+
+     × there is nobody else to start again
+      ╭─[--set:1:124]
+    1 │ …, {kind='crash', target='Store', at='2h', for='1m', stagger='5s', disk='rusty'}, {kind='crash', target='all', at='23h', …
+      ·                                                              ────
+      ╰────
+     help: it is for target = "all"
+
+     × `fault.1.disk` knows no "rusty"
+      ╭─[--set:1:135]
+    1 │ …ash', target='Store', at='2h', for='1m', stagger='5s', disk='rusty'}, {kind='crash', target='all', at='23h', for='50m', …
+      ·                                                              ───────
+      ╰────
+     help: it is one of: torn, kept, lost, rolled-back, rotten
+
+     × the last validator would start again after the end of the run
+      ╭─[--set:1:203]
+    1 │ …, {kind='crash', target='all', at='23h', for='50m', stagger='4m'}]
+      ·                                                              ────
+      ╰────
+     help: the run lasts 24h
+    "#);
+}
+
+#[test]
+fn crashes_of_one_target_must_not_overlap() {
+    let overrides = [
+        "fault=[{kind='crash', target='all', at='1h', for='2h', disk='lost'}, \
+         {kind='crash', target='all', at='2h', for='2h'}]",
+    ];
+    insta::assert_snapshot!(milk_set(&overrides), @r"
+     × this overlaps with an equal fault before it
+      ╭─[--set:1:102]
+    1 │ …h', for='2h', disk='lost'}, {kind='crash', target='all', at='2h', for='2h'}]
+      ·                                                              ────
+      ╰────
+     help: that one ends at 3h
+    ");
+}
+
+#[test]
+fn links_lose_something_and_go_from_one_member_to_another() {
+    let overrides = [
+        "fault=[{kind='link-loss', at='1h', loss=0}, {kind='link-loss', at='2h', loss=0.95}, \
+         {kind='link-loss', at='3h', loss=0.1, from='Store'}, \
+         {kind='link-cut', at='4h', from='Store', to='Carrier 2', ways='all'}]",
+    ];
+    insta::assert_snapshot!(milk_set(&overrides), @r#"
+     × this loses nothing
+      ╭─[--set:1:41]
+    1 │ fault=[{kind='link-loss', at='1h', loss=0}, {kind='link-loss', at='2h', loss=0.95}, {kind='link-loss…
+      ·                                         ─
+      ╰────
+
+     × hardly anything would arrive
+      ╭─[--set:1:78]
+    1 │ …k-loss', at='1h', loss=0}, {kind='link-loss', at='2h', loss=0.95}, {kind='link-loss', at='3h', loss=0.1, from='Store'}, …
+      ·                                                              ────
+      ╰────
+     help: from 0 to 0.9
+
+     × `fault.2.to` is missing
+      ╭─[--set:1:85]
+    1 │ …, at='1h', loss=0}, {kind='link-loss', at='2h', loss=0.95}, {kind='link-loss', at='3h', loss=0.1, from='Store'}, {kind='…
+      ·                                                              ───────────────────────────────────────────────────
+      ╰────
+
+     × `fault.3.ways` knows no "all"
+      ╭─[--set:1:200]
+    1 │ …ind='link-cut', at='4h', from='Store', to='Carrier 2', ways='all'}]
+      ·                                                              ─────
+      ╰────
+     help: it is one of: one, both
+    "#);
+}
+
+#[test]
 fn partitions_must_not_overlap_nor_hold_a_member_twice() {
     let overrides = [
         "fault=[{kind='partition', groups=[['Store'], ['Store', 'Milk Producer']], at='1h', for='2h'}, \

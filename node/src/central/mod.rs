@@ -20,8 +20,13 @@
 //! the pushes to the replicas come after the answer and are not part of it. A replica may lag, so it
 //! answers nobody ([`Engine::answers`]).
 //!
-//! The database keeps the newest [`KEEP`] blocks for FETCH. A replica further behind than that needs
-//! the host's ledger, not this protocol.
+//! What makes a block final is the database's signature under it: its word, which an outsider can check
+//! to be its word, and no more ([`Engine::proves`]).
+//!
+//! The database keeps the newest [`KEEP`] blocks for FETCH, and after a restart none. A replica further
+//! behind than that gets an answer that leaves a gap, and has its host fetch what is missing
+//! ([`Effect::Behind`]). Records of blocks that the host has executed, and thereby written to its chain,
+//! are dropped once there are [`RECORDS`].
 
 mod message;
 
@@ -37,9 +42,9 @@ use crate::{
         Status, Tale, Ticket, Want,
     },
     membership::Committee,
-    quorum::Phase,
+    quorum::{Certificate, Phase, Vote},
     sealed::SealedBlock,
-    types::{BlockId, Height, LocalTime, Mono, NodeId, View, Wall},
+    types::{BlockId, Height, LocalTime, Mono, NodeId, Seq, View, Wall},
 };
 
 /// The database's signature under a block.
@@ -50,6 +55,8 @@ pub const BATCH: usize = 64;
 pub const BATCH_BYTES: usize = 1 << 20;
 /// Blocks that the database can still hand out.
 pub const KEEP: usize = 1024;
+/// Records of executed blocks that the database drops at a time.
+pub const RECORDS: usize = 64;
 /// After so much silence a replica asks whether it missed something.
 pub const POLL: Duration = Duration::from_secs(1);
 
@@ -98,6 +105,8 @@ pub struct Central {
     ticket: Ticket,
     /// A payload is on order, or a block of ours has not been executed yet.
     busy: bool,
+    /// Records since the log was last truncated.
+    records: usize,
     judging: Option<Judging>,
     /// Announced blocks that wait for their turn to be judged; empty between inputs of others.
     queue: VecDeque<SealedBlock>,
@@ -121,6 +130,7 @@ impl Central {
             pending: false,
             ticket: Ticket::default(),
             busy: false,
+            records: 0,
             judging: None,
             queue: VecDeque::new(),
             announced: genesis.header().height,
@@ -208,6 +218,8 @@ impl Central {
     ) {
         self.heard = now.mono;
         self.tip = Tip::of(tip.block);
+        self.announced = self.tip.height;
+        self.records = records.len();
         for sealed in records {
             if sealed.block().header().parent == self.tip.id {
                 self.finalise(sealed.clone(), out);
@@ -231,6 +243,7 @@ impl Central {
             block: sealed.block().id(),
         });
         out.push(Effect::Persist(sealed.clone()));
+        self.records += 1;
         self.finalise(sealed.clone(), out);
         out.broadcast(CentralMessage::Block(sealed));
     }
@@ -241,9 +254,10 @@ impl Central {
         self.tip = Tip::of(block);
         // Progress earns another question at once; an answer that brought nothing does not.
         self.asked = None;
+        let word = Certificate::collect([sealed.seal()]).expect("one signature");
         out.push(Effect::Final {
             block: Arc::clone(block),
-            proof: Arc::new(Finality::Trusted),
+            proof: Arc::new(Finality::Certificate(word)),
         });
         self.log.push_back(sealed);
         if self.log.len() > KEEP {
@@ -317,8 +331,37 @@ impl Central {
             CentralMessage::Blocks { list, .. } if list.len() > BATCH => {
                 out.refuse(Refusal::Malformed);
             }
-            CentralMessage::Blocks { list, more } => self.announce(now, list, *more, out),
+            CentralMessage::Blocks { list, more } => {
+                self.announce(now, list, *more, out);
+                // The database has signed what lies beyond the gap, and keeps no longer what fills it.
+                let first = list.first().map(|sealed| sealed.block().header().height);
+                if first > Some(self.tip.height.next()) && self.announced > self.tip.height {
+                    out.push(Effect::Behind);
+                }
+            }
         }
+    }
+
+    /// The host fetched this final block by itself.
+    fn synced(&mut self, now: LocalTime, block: &Block, out: &mut Outbox<Self>) {
+        self.tip = Tip::of(block);
+        self.heard = now.mono;
+        self.log.clear();
+        if self.is_database() {
+            // Whatever was under way follows a tip that is no longer the newest.
+            self.busy = false;
+            self.want(out);
+        }
+    }
+
+    /// A block of the database was executed, so that its chain holds it.
+    fn executed(&mut self, out: &mut Outbox<Self>) {
+        if self.records >= RECORDS {
+            self.records = 0;
+            out.push(Effect::Truncate(Vec::new()));
+        }
+        self.busy = false;
+        self.want(out);
     }
 
     /// The database: answers a FETCH.
@@ -397,8 +440,19 @@ impl Engine for Central {
         ReplyRule::One
     }
 
-    fn proves(_: &Committee, _: &Block, _: &Finality) -> bool {
-        false
+    /// Whether it is the word of the database.
+    fn proves(committee: &Committee, block: &Block, proof: &Finality) -> bool {
+        let Finality::Certificate(word) = proof else {
+            return false;
+        };
+        let database = committee.leader(View::default());
+        let vote = Vote {
+            phase: ANNOUNCED,
+            view: View::default(),
+            slot: Seq(block.header().height.0),
+            digest: block.id(),
+        };
+        *word.vote() == vote && word.signers().eq([database]) && word.verify(committee, 1).is_ok()
     }
 
     fn answers(&self) -> bool {
@@ -425,11 +479,10 @@ impl Engine for Central {
             Input::Payload { ticket, block } => self.assembled(ticket, block, out),
             Input::Validated { block, verdict } => self.judged(now, block, verdict, out),
             Input::Executed { block, .. } if block == self.tip.id && self.is_database() => {
-                self.busy = false;
-                self.want(out);
+                self.executed(out);
             }
             Input::Recovered { records, tip, .. } => self.recover(now, records, tip, out),
-            Input::Synced { block, .. } => self.tip = Tip::of(&block),
+            Input::Synced { block, .. } => self.synced(now, &block, out),
             // A replica executes and has nothing to add; everyone trusts the same machine for ever.
             Input::Executed { .. } | Input::Committee { .. } => {}
         }

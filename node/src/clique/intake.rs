@@ -31,13 +31,15 @@ pub(super) enum Candidate {
         /// It came as news, not as an answer to a question of ours.
         news: bool,
     },
+    /// From the log: inserted in an earlier life.
+    Logged(SealedBlock),
 }
 
 impl Candidate {
     pub(super) fn block(&self) -> &Arc<Block> {
         match self {
             Self::Own(block) => block,
-            Self::Theirs { sealed, .. } => sealed.block(),
+            Self::Theirs { sealed, .. } | Self::Logged(sealed) => sealed.block(),
         }
     }
 
@@ -110,6 +112,7 @@ impl Clique {
             if self.tree.contains(&candidate.block().id()) {
                 continue;
             }
+            self.announce_some(out);
             if !self.tree.contains(&candidate.block().header().parent) {
                 self.orphan(now, candidate, out);
                 continue;
@@ -177,9 +180,10 @@ impl Clique {
 
     fn insert(&mut self, now: LocalTime, candidate: Candidate, out: &mut Outbox<Self>) {
         self.heard = now.mono;
-        let (sealed, news_from) = match candidate {
-            Candidate::Own(block) => (self.seal(block, out), None),
-            Candidate::Theirs { sealed, from, news } => (sealed, news.then_some(from)),
+        let (sealed, news_from, logged) = match candidate {
+            Candidate::Own(block) => (self.seal(block, out), None, true),
+            Candidate::Theirs { sealed, from, news } => (sealed, news.then_some(from), false),
+            Candidate::Logged(sealed) => (sealed, None, true),
         };
         let id = sealed.block().id();
         let header = sealed.block().header();
@@ -197,6 +201,10 @@ impl Clique {
         if let Some(from) = news_from {
             self.pass_on(from, &sealed, out);
             self.correct(from, &id, out);
+        }
+        if !logged {
+            // Passing on says nothing of ours, so it need not wait for this.
+            out.push(Effect::Persist(sealed));
         }
         let children = take(&mut self.orphans, |orphan| {
             orphan.block().header().parent == id

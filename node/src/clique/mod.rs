@@ -27,6 +27,12 @@
 //!   once a period when nothing new was heard for two of them, and sent to whoever shows a lighter chain;
 //!   whoever reads a heavier one asks for it.
 //!
+//! **The log.** It holds every block that was inserted, in that order, because there is no final chain that
+//! could be kept in its stead. A signer that starts again inserts them anew, each judged by its host as
+//! before, and stands where it stood; so does a network of which all nodes stopped at once. It seals on no
+//! parent that it sealed on before. When the disk does not show what it sealed, it seals nothing until the
+//! head is younger than its restart: whatever it sealed before stands on older blocks.
+//!
 //! **What it promises.** No finality, so never [`Effect::Final`](crate::engine::Effect::Final): a submitter relies on a receipt when
 //! the block is k deep ([`CliqueConfig::confirmations`]), which is a policy and no proof. After one clean
 //! cut the side without ⌊n/2⌋+1 signers adds at most ⌊n/2⌋ blocks, so nothing new becomes
@@ -51,14 +57,17 @@
 mod fork_choice;
 mod intake;
 mod message;
+mod recovery;
 mod rules;
 mod sealing;
 mod sync;
 mod tree;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
-
-use borsh::{BorshDeserialize, BorshSerialize};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use self::{fork_choice::ForkChoice, intake::Candidate, rules::Rules, sync::Fetching, tree::Tree};
 pub use self::{
@@ -71,11 +80,11 @@ pub use self::{
 };
 use crate::{
     block::{Block, Finality},
-    crypto::{Keypair, Signed},
+    crypto::Keypair,
     engine::{Engine, FaultModel, Input, Outbox, Relay, ReplyRule, Status, Ticket},
     membership::Committee,
-    quorum::Vote,
-    types::{BlockId, LocalTime, Mono, NodeId, View},
+    sealed::SealedBlock,
+    types::{BlockId, LocalTime, Mono, NodeId, View, Wall},
 };
 
 /// What a network agrees on before it starts.
@@ -105,21 +114,6 @@ pub enum CliqueTimer {
     Due,
 }
 
-/// What a signer must not forget: that it sealed on this parent.
-#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
-pub struct SealRecord {
-    /// The parent.
-    pub parent: BlockId,
-    /// The seal.
-    pub seal: Signed<Vote>,
-}
-
-impl crate::engine::Record for SealRecord {
-    fn wire_len(&self) -> usize {
-        32 + crate::quorum::SIGNED_VOTE_LEN
-    }
-}
-
 /// One node that runs Clique.
 #[derive(Debug)]
 pub struct Clique {
@@ -146,6 +140,10 @@ pub struct Clique {
     /// Blocks from the future, oldest first.
     early: VecDeque<Candidate>,
     fetching: Option<Fetching>,
+    /// Parents that this node sealed on in an earlier life.
+    sealed_on: BTreeSet<BlockId>,
+    /// After a disk was lost: heads up to this age may be parents that this node sealed on before.
+    seals_after: Option<Wall>,
     /// When the last new block came in.
     heard: Mono,
 }
@@ -187,6 +185,8 @@ impl Clique {
             orphans: VecDeque::new(),
             early: VecDeque::new(),
             fetching: None,
+            sealed_on: BTreeSet::new(),
+            seals_after: None,
             heard: Mono::default(),
         }
     }
@@ -215,7 +215,7 @@ impl Clique {
 impl Engine for Clique {
     type Message = CliqueMessage;
     type Timer = CliqueTimer;
-    type Record = SealRecord;
+    type Record = SealedBlock;
 
     const NAME: &'static str = "clique";
     const FAULTS: FaultModel = FaultModel::Crash;
@@ -238,11 +238,12 @@ impl Engine for Clique {
 
     fn step(&mut self, now: LocalTime, input: Input<'_, Self>, out: &mut Outbox<Self>) {
         match input {
-            Input::Start | Input::Recovered { .. } => {
+            Input::Start => {
                 self.heard = now.mono;
                 self.arm_beat(out);
                 self.want(now, out);
             }
+            Input::Recovered { disk, records, .. } => self.recover(now, disk, records, out),
             Input::Message { from, message } => self.receive(now, from, message, out),
             Input::Timer(CliqueTimer::Beat) => self.beat(now, out),
             Input::Timer(CliqueTimer::Due) => self.release(now, out),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Clique, CliqueMessage, SealRecord, intake::Candidate, rules::SEAL};
+use super::{Clique, CliqueMessage, intake::Candidate, rules::SEAL};
 use crate::{
     block::Block,
     engine::{Effect, Outbox, Tale, Ticket, Want},
@@ -16,7 +16,8 @@ impl Clique {
         let head = self.tree.head();
         let periodic = !self.rules.period.is_zero();
         let due = periodic || self.pending;
-        if !due || !self.rules.may_seal(&self.tree, &head.head, self.me) {
+        let allowed = self.rules.may_seal(&self.tree, &head.head, self.me);
+        if !due || !allowed || !self.trusts_itself(&head.head) {
             if self.wanted.take().is_some() {
                 out.push(Effect::Unwant);
             }
@@ -75,10 +76,7 @@ impl Clique {
             slot: sealed.slot(),
             block: sealed.block().id(),
         });
-        out.push(Effect::Persist(SealRecord {
-            parent: sealed.block().header().parent,
-            seal: sealed.seal().clone(),
-        }));
+        out.push(Effect::Persist(sealed.clone()));
         out.broadcast(CliqueMessage::NewBlock(sealed.clone()));
         sealed
     }

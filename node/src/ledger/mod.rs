@@ -22,8 +22,10 @@ use crate::{
 pub mod audit;
 pub mod proof;
 pub mod replay;
+mod snapshot;
 pub mod state;
 
+pub use snapshot::Snapshot;
 pub use state::{State, StateProof};
 
 /// Snapshots that are kept below the final height at most, so that state can be proven under the
@@ -98,7 +100,8 @@ pub fn receipt_digest(receipt: &Receipt) -> Digest {
 /// A chain with its state. A clone shares blocks and state.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    /// By height.
+    genesis: Arc<Entry>,
+    /// By height, from [`Ledger::base`] on.
     entries: Vec<Arc<Entry>>,
     heights: BTreeMap<BlockId, Height>,
     /// Where the receipt of each transaction is: height and place in the block.
@@ -119,29 +122,62 @@ impl Ledger {
             proof: None,
             receipts: Arc::default(),
         });
+        Self::starting_at(&entry, &entry, state)
+    }
+
+    /// A chain that begins with a snapshot, on top of this genesis: what lies below is not here.
+    ///
+    /// The caller has checked the snapshot. Receipts of earlier blocks are not here either: whoever asks
+    /// again for what was ordered then gets no receipt from this node, but its number is spent in the
+    /// state, so that nothing executes twice (R39).
+    pub fn from_snapshot(genesis: &Arc<Entry>, snapshot: &Snapshot) -> Self {
+        let entry = Arc::new(Entry {
+            block: Arc::clone(&snapshot.block),
+            proof: Some(Arc::clone(&snapshot.proof)),
+            results: snapshot.results,
+            receipts: Arc::clone(&snapshot.receipts),
+        });
+        Self::starting_at(genesis, &entry, snapshot.state.clone())
+    }
+
+    fn starting_at(genesis: &Arc<Entry>, entry: &Arc<Entry>, state: State) -> Self {
+        let height = entry.height();
+        let places = (0..).map(|place| (height, place));
+        let receipts = entry.receipts.iter().map(|receipt| receipt.tx);
         Self {
-            heights: BTreeMap::from([(entry.block.id(), Height(0))]),
-            receipts: BTreeMap::new(),
+            genesis: Arc::clone(genesis),
+            heights: BTreeMap::from([(entry.block.id(), height)]),
+            receipts: receipts.zip(places).collect(),
             snapshots: VecDeque::from([state]),
-            final_height: Height(0),
+            final_height: height,
             storage_bytes: entry.storage_bytes(),
-            entries: vec![entry],
+            entries: vec![Arc::clone(entry)],
         }
     }
 
-    /// The first entry. It is final without a proof.
+    /// The first block of all. It is final without a proof.
     pub fn genesis(&self) -> &Arc<Entry> {
-        &self.entries[0]
+        &self.genesis
+    }
+
+    /// Height of the oldest entry that is here: genesis, unless the chain begins with a snapshot.
+    pub fn base(&self) -> Height {
+        self.entries[0].height()
+    }
+
+    /// The place of `height` in `entries`.
+    fn place(&self, height: Height) -> Option<usize> {
+        usize::try_from(height.0.checked_sub(self.base().0)?).ok()
     }
 
     /// The newest entry.
     pub fn head(&self) -> &Arc<Entry> {
-        self.entries.last().expect("genesis stays")
+        self.entries.last().expect("the base stays")
     }
 
     /// Height of the newest entry.
     pub fn height(&self) -> Height {
-        Height(self.entries.len() as u64 - 1)
+        self.head().height()
     }
 
     /// Height of the newest entry that is final.
@@ -161,9 +197,9 @@ impl Ledger {
         self.snapshots.get(usize::try_from(place).ok()?)
     }
 
-    /// The entry at `height`.
+    /// The entry at `height`; `None` above the head and below [`Ledger::base`].
     pub fn entry(&self, height: Height) -> Option<&Arc<Entry>> {
-        self.entries.get(usize::try_from(height.0).ok()?)
+        self.entries.get(self.place(height)?)
     }
 
     /// What executing the chain up to `height` gave.
@@ -176,19 +212,19 @@ impl Ledger {
         self.heights.get(block).copied()
     }
 
-    /// All entries, genesis first.
+    /// All entries that are here, [`Ledger::base`] first.
     pub fn entries(
         &self,
     ) -> impl DoubleEndedIterator<Item = &Arc<Entry>> + ExactSizeIterator + use<'_> {
         self.entries.iter()
     }
 
-    /// The entries from `height` to the head.
+    /// The entries from `height`, or from the base if that is higher, to the head.
     pub fn entries_from(
         &self,
         height: Height,
     ) -> impl DoubleEndedIterator<Item = &Arc<Entry>> + ExactSizeIterator + use<'_> {
-        let first = usize::try_from(height.0).unwrap_or(usize::MAX);
+        let first = self.place(height.max(self.base())).unwrap_or(usize::MAX);
         self.entries[first.min(self.entries.len())..].iter()
     }
 
@@ -268,8 +304,8 @@ impl Ledger {
             "finality comes in order of height"
         );
         let entry = self
-            .entries
-            .get_mut(height.0 as usize)
+            .place(height)
+            .and_then(|place| self.entries.get_mut(place))
             .expect("an entry is appended before it is final");
         self.storage_bytes += proof.wire_len() as u64;
         Arc::make_mut(entry).proof = Some(proof);
@@ -298,7 +334,7 @@ impl Ledger {
             "the state below {height} was forgotten"
         );
         self.snapshots.pop_back();
-        let entry = self.entries.pop().expect("above genesis");
+        let entry = self.entries.pop().expect("above the base");
         self.heights.remove(&entry.block.id());
         for receipt in entry.receipts.iter() {
             if self.receipts.get(&receipt.tx).map(|(at, _)| *at) == Some(height) {
@@ -311,6 +347,6 @@ impl Ledger {
 
     /// Height of the oldest state that is kept.
     fn oldest_snapshot(&self) -> Height {
-        Height((self.entries.len() - self.snapshots.len()) as u64)
+        Height(self.height().0 + 1 - self.snapshots.len() as u64)
     }
 }

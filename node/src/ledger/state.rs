@@ -19,6 +19,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::types::Digest;
 
+pub mod pages;
+
 const LEAF: &[u8] = &[0];
 const BRANCH: &[u8] = &[1];
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::Validator;
 use crate::{
-    block::{Block, Finality},
+    block::{Block, Finality, Results},
     engine::{Engine, Input, ReplyRule},
     ledger::{Entry, replay::ReplayWindow},
     node::{Action, Actions, ClientPacket, Note, Packet, ReceiptPage, TxRefusal},
@@ -42,9 +42,17 @@ impl<E: Engine> Validator<E> {
         } else {
             self.append(now, block, Some(proof), actions);
         }
+        self.settled(height);
+        self.rely_up_to(height, actions);
+    }
+
+    /// The chain is final up to here.
+    pub(super) fn settled(&mut self, height: Height) {
         // Nothing at or below a final height can be built on or proposed any more.
         self.tree.retain(|_, block| block.header().height > height);
-        self.rely_up_to(height, actions);
+        if self.config.snapshot_above < u64::MAX {
+            self.archive.keep(&self.ledger);
+        }
     }
 
     /// The chain now ends at `head`: what is not an ancestor is taken off, what is missing is put on.
@@ -59,16 +67,7 @@ impl<E: Engine> Validator<E> {
             at = block.header().parent;
             branch.push(Arc::clone(block));
         };
-        let mut orphans = Vec::new();
-        while self.ledger.height() > root {
-            let entry = self.ledger.roll_back();
-            self.tree.insert(entry.block.id(), Arc::clone(&entry.block));
-            orphans.extend(entry.block.transactions().iter().rev().cloned());
-            actions.note(Note::Retracted {
-                block: Arc::clone(&entry.block),
-            });
-        }
-        self.relied = self.relied.min(root);
+        let orphans = self.roll_back(root, actions);
         for block in branch.into_iter().rev() {
             self.append(now, block, None, actions);
         }
@@ -85,9 +84,28 @@ impl<E: Engine> Validator<E> {
         }
     }
 
+    /// Takes off what lies above `root`. Returns its transactions, newest first.
+    pub(super) fn roll_back(
+        &mut self,
+        root: Height,
+        actions: &mut Actions,
+    ) -> Vec<Arc<Transaction>> {
+        let mut orphans = Vec::new();
+        while self.ledger.height() > root {
+            let entry = self.ledger.roll_back();
+            self.tree.insert(entry.block.id(), Arc::clone(&entry.block));
+            orphans.extend(entry.block.transactions().iter().rev().cloned());
+            actions.note(Note::Retracted {
+                block: Arc::clone(&entry.block),
+            });
+        }
+        self.relied = self.relied.min(root);
+        orphans
+    }
+
     /// Transactions of a branch that lost, newest first, wait again in front of the others, unless the
     /// winner has used their numbers.
-    fn wait_again(&mut self, now: LocalTime, orphans: Vec<Arc<Transaction>>) {
+    pub(super) fn wait_again(&mut self, now: LocalTime, orphans: Vec<Arc<Transaction>>) {
         for transaction in orphans {
             let (party, nonce) = (transaction.party(), transaction.nonce());
             if !self.ledger.executed(party, nonce) {
@@ -105,6 +123,22 @@ impl<E: Engine> Validator<E> {
         proof: Option<Arc<Finality>>,
         actions: &mut Actions,
     ) {
+        let block_id = block.id();
+        let results = self.extend(block, proof, actions);
+        let executed = Input::Executed {
+            block: block_id,
+            results,
+        };
+        self.step(now, executed, actions);
+    }
+
+    /// Puts a block on the chain and executes it.
+    pub(super) fn extend(
+        &mut self,
+        block: Arc<Block>,
+        proof: Option<Arc<Finality>>,
+        actions: &mut Actions,
+    ) -> Results {
         let id = block.id();
         let entry = self.ledger.append(block, proof, &*self.executor);
         for transaction in entry.block.transactions() {
@@ -116,7 +150,7 @@ impl<E: Engine> Validator<E> {
         self.look_again = true;
         let results = entry.results;
         actions.note(Note::Appended(entry));
-        self.step(now, Input::Executed { block: id, results }, actions);
+        results
     }
 
     /// What waits with a number that this block has used up would wait for ever, and spoil every block
@@ -139,17 +173,21 @@ impl<E: Engine> Validator<E> {
     /// Everything up to this height may be relied on: its submitters are answered.
     fn rely_up_to(&mut self, height: Height, actions: &mut Actions) {
         while self.relied < height {
-            self.relied = self.relied.next();
-            let entry = Arc::clone(self.ledger.entry(self.relied).expect("on the chain"));
-            let block = entry.block.id();
-            actions.note(Note::Relied {
-                block,
-                height: self.relied,
-            });
+            let entry = self.rely(self.relied.next(), actions);
             if self.engine.answers() {
                 self.answer(&entry, |_| true, actions);
             }
         }
+    }
+
+    /// The block of this height, the first that nobody relies on, may be relied on. Of what was fetched
+    /// from others nobody is told: it is old news to its submitters, and who missed it asks again.
+    pub(super) fn rely(&mut self, height: Height, actions: &mut Actions) -> Arc<Entry> {
+        self.relied = self.relied.max(height);
+        let entry = Arc::clone(self.ledger.entry(height).expect("on the chain"));
+        let block = entry.block.id();
+        actions.note(Note::Relied { block, height });
+        entry
     }
 
     /// A gateway asks again for what was executed long ago: the reply cache answers (R2).

@@ -12,6 +12,7 @@ mod admission;
 mod chain;
 mod proposal;
 mod recovery;
+mod sync;
 
 pub use self::proposal::EXTRA_BYTES;
 
@@ -35,6 +36,7 @@ use crate::{
         Packet, TimerId,
     },
     storage::{LogRecord, Write},
+    sync::{Archive, Sync},
     types::{BlockId, Height, LocalTime, Mono, NodeId, TxId},
 };
 
@@ -55,6 +57,9 @@ pub struct Config {
     pub relay: Option<Relay>,
     /// With [`Relay::Leader`]: how long until they go to everyone after all.
     pub relay_timeout: Duration,
+    /// A node that is more than so many blocks behind takes over a snapshot in place of the blocks, and
+    /// then has no history from before; `u64::MAX`: never, and none is handed out.
+    pub snapshot_above: u64,
 }
 
 /// Who a validator is, and whom it knows.
@@ -101,6 +106,12 @@ pub struct Validator<E: Engine> {
     told: Option<(TxId, Mono)>,
     /// Up to this height submitters have been answered.
     relied: Height,
+    /// How it catches up.
+    sync: Sync,
+    /// The timer of the question that is under way.
+    sync_timer: Option<TimerId>,
+    /// What it hands out to those who catch up.
+    archive: Archive,
     queue: VecDeque<Effect<E>>,
     outbox: Outbox<E>,
     planted: Planted,
@@ -121,7 +132,6 @@ impl<E: Engine> Validator<E> {
         Self {
             mempool: Mempool::new(config.mempool, config.batch.bytes),
             me,
-            config,
             engine,
             ledger: Ledger::new(state),
             executor,
@@ -136,6 +146,10 @@ impl<E: Engine> Validator<E> {
             next_timer: FIRST_ENGINE_TIMER,
             told: None,
             relied: Height(0),
+            sync: Sync::new(config.snapshot_above),
+            sync_timer: None,
+            archive: Archive::default(),
+            config,
             queue: VecDeque::new(),
             outbox: Outbox::default(),
             planted: Planted::NOTHING,
@@ -170,6 +184,7 @@ impl<E: Engine> Validator<E> {
                 None => actions.note(Note::Refused(Refusal::Malformed)),
             },
             Packet::Relay(transaction) => self.admit_relayed(now, from, transaction, actions),
+            Packet::Sync(packet) => self.on_sync(now, from, packet, actions),
             Packet::Client(ClientPacket::Submit(transaction)) => {
                 self.admit(now, transaction, Some(from), actions);
             }
@@ -201,6 +216,7 @@ impl<E: Engine> Validator<E> {
                 self.look_again = true;
             }
             RELAY_TIMER => self.relay_to_everyone(now, actions),
+            _ if self.sync_timer == Some(timer) => self.sync_due(now, actions),
             _ => {
                 // A timer that was disarmed or moved is no longer listed: it fires for nobody.
                 if let Some(name) = self.timer_names.remove(&timer) {
@@ -227,14 +243,19 @@ impl<E: Engine> Validator<E> {
     /// Carries out effects until nothing is left to do.
     fn settle(&mut self, now: LocalTime, actions: &mut Actions) {
         loop {
-            while let Some(effect) = self.queue.pop_front() {
-                self.carry_out(now, effect, actions);
-            }
+            self.drain(now, actions);
             self.tell_oldest(now, actions);
             self.propose(now, actions);
             if self.queue.is_empty() {
                 return;
             }
+        }
+    }
+
+    /// Carries out the effects that wait, and those that they bring about.
+    fn drain(&mut self, now: LocalTime, actions: &mut Actions) {
+        while let Some(effect) = self.queue.pop_front() {
+            self.carry_out(now, effect, actions);
         }
     }
 
@@ -277,7 +298,7 @@ impl<E: Engine> Validator<E> {
                 let write = Write::Truncate(keep.into_iter().map(LogRecord::new).collect());
                 actions.list.push(Action::Persist(write));
             }
-            Effect::Behind => {}
+            Effect::Behind => self.catch_up(now, true, actions),
             Effect::Want(want) => {
                 self.want = Some(want);
                 self.look_again = true;
@@ -307,11 +328,17 @@ impl<E: Engine> Validator<E> {
 
     fn arm(&mut self, timer: E::Timer, after: Duration, actions: &mut Actions) {
         self.disarm(timer);
-        let id = TimerId(self.next_timer);
-        self.next_timer += 1;
+        let id = self.new_timer();
         self.timers.insert(timer, id);
         self.timer_names.insert(id, timer);
         actions.list.push(Action::Arm { timer: id, after });
+    }
+
+    /// A name that no timer had before.
+    fn new_timer(&mut self) -> TimerId {
+        let id = TimerId(self.next_timer);
+        self.next_timer += 1;
+        id
     }
 
     fn disarm(&mut self, timer: E::Timer) {

@@ -2,8 +2,8 @@
 
 use super::Validator;
 use crate::{
-    engine::{Engine, Input, Tip},
-    ledger::state::State,
+    engine::{Engine, Input, ReplyRule, Tip},
+    ledger::{Ledger, state::State},
     mutant::Mutant,
     node::{Actions, Note},
     storage::{LogRecord, Recovered},
@@ -16,10 +16,18 @@ impl<E: Engine> Validator<E> {
     /// Whoever was told that a block is final has been told; those who were not ask again, and the
     /// reply cache answers (R2).
     pub(super) fn recover(&mut self, now: LocalTime, found: &Recovered, actions: &mut Actions) {
+        if let Some(snapshot) = &found.snapshot {
+            assert!(
+                snapshot.is_whole(),
+                "a snapshot was checked before it was written"
+            );
+            self.ledger = Ledger::from_snapshot(self.ledger.genesis(), snapshot);
+        }
         for stored in &found.chain {
             let (block, proof) = (stored.block.clone(), Some(stored.proof.clone()));
             actions.work.executed += block.transactions().len() as u32;
             self.ledger.append(block, proof, &*self.executor);
+            self.settled(self.ledger.final_height());
         }
         self.relied = self.ledger.final_height();
         if self.planted.is(Mutant::ReplayWindowForgotten) {
@@ -46,5 +54,9 @@ impl<E: Engine> Validator<E> {
             tip,
         };
         self.step(now, input, actions);
+        // Others may have gone on meanwhile. Where nothing is final there is nothing to ask for.
+        if !matches!(self.engine.reply_rule(), ReplyRule::Depth(_)) {
+            self.catch_up(now, false, actions);
+        }
     }
 }

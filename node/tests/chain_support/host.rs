@@ -6,7 +6,7 @@ use std::{
 };
 
 use consortium_node::{
-    block::{Block, Finality, Header, Results},
+    block::{Block, Header, Results},
     engine::{BlockFault, Effect, Engine, Input, Outbox, Refusal, Tale, Want},
     transaction::Transaction,
     types::{BlockId, Digest, Height, Mono, NodeId, TxId, Wall},
@@ -199,7 +199,8 @@ impl<E: Engine> Net<E> {
                 self.tell_pending(node);
             }
             Effect::Final { block, proof } => {
-                assert!(matches!(*proof, Finality::Trusted));
+                let committee = super::committee(self.groups.len());
+                assert!(E::proves(&committee, &block, &proof), "a proof that holds");
                 host.finals += 1;
                 let at = host.durable_ns.max(self.now_ns);
                 self.schedule(at, node, Event::Apply(block));

@@ -139,6 +139,7 @@ pub(crate) fn config() -> Config {
         mempool: 64,
         relay: None,
         relay_timeout: Duration::from_millis(500),
+        snapshot_above: u64::MAX,
     }
 }
 
@@ -374,8 +375,10 @@ impl Said {
                 Action::Persist(Write::Log(_)) => Some("persist"),
                 Action::Persist(Write::Truncate(_)) => Some("truncate"),
                 Action::Persist(Write::Block(_)) => Some("store"),
+                Action::Persist(Write::Snapshot(_)) => Some("snapshot"),
                 Action::Send { packet, .. } => Some(packet.label().0.name),
                 Action::Note(Note::Appended(_)) => Some("appended"),
+                Action::Note(Note::Adopted { .. }) => Some("adopted"),
                 Action::Note(Note::Recovered { .. }) => Some("recovered"),
                 Action::Note(Note::Relied { .. }) => Some("relied"),
                 Action::Note(Note::Retracted { .. }) => Some("retracted"),

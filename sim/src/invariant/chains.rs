@@ -240,6 +240,25 @@ impl Chains {
         Restart { node, height, head }
     }
 
+    /// An honest validator took over a snapshot: it stands where the chain of this block stands, though it
+    /// holds no block below. A block that nobody honest has appended is nowhere, and changes nothing.
+    pub fn adopt(&mut self, node: NodeId, block: &BlockId) {
+        let Some(adopted) = self.find(block) else {
+            return;
+        };
+        let heights = (1..=self.known(adopted).height.0).map(Height);
+        let way = heights.filter_map(|height| self.ancestor(adopted, height));
+        let blocks = way.collect();
+        let path = &mut self.paths[node.index()];
+        path.blocks = blocks;
+        path.undone = 0;
+    }
+
+    /// Where a block stands, if somebody honest has appended it.
+    pub fn find(&self, block: &BlockId) -> Option<BlockIndex> {
+        self.ids.get(block).copied()
+    }
+
     /// Notes that an honest validator tells submitters to rely on its chain up to this height.
     pub fn rely(&mut self, node: NodeId, height: Height) {
         let path = &mut self.paths[node.index()];

@@ -306,6 +306,7 @@ impl Reader for Invariants {
                 Note::Recovered { height } if honest => {
                     restart = Some(self.chains.restart(*node, *height));
                 }
+                Note::Adopted { block, .. } if honest => self.chains.adopt(*node, block),
                 Note::Relied { height, .. } if honest => self.chains.rely(*node, *height),
                 // Where a fork may make an honest node vote twice, votes prove nothing.
                 Note::Engine(Tale::Voted(vote)) if has_finality(&self.claims) => {

@@ -139,7 +139,7 @@ impl Stage {
         self.facts.push((at, fact));
     }
 
-    fn note(&mut self, by: usize, note: Note) {
+    pub(super) fn note(&mut self, by: usize, note: Note) {
         self.tell(Fact::Node {
             node: node(by),
             note,

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use consortium_node::{block::Results, types::Height};
+use consortium_node::{block::Results, node::Note, types::Height};
 
 use super::{Court, Invariant, Scene, chains::Append};
+use crate::fact::Fact;
 
 /// As scenarios write it.
 pub const NAME: &str = "state-root";
@@ -27,6 +28,12 @@ impl Invariant for StateRoot {
     }
 
     fn read(&mut self, scene: &Scene<'_>, court: &mut Court) {
+        if let Some((height, fault)) = adopted(scene) {
+            court.check();
+            if let Some(fault) = fault {
+                court.violated(scene.at, format!("height {height}, {fault}"));
+            }
+        }
         let Some(append) = scene.append else { return };
         court.check();
         let fault = if append.fresh {
@@ -69,6 +76,33 @@ impl StateRoot {
     }
 }
 
+/// What is wrong with a snapshot that an honest member took over just now, if one did.
+fn adopted(scene: &Scene<'_>) -> Option<(Height, Option<String>)> {
+    let Fact::Node {
+        node,
+        note: Note::Adopted {
+            height,
+            block,
+            results,
+        },
+    } = scene.fact
+    else {
+        return None;
+    };
+    if !scene.seen.cast.is_validator(*node) || !scene.seen.cast.is_honest(*node) {
+        return None;
+    }
+    let known = scene.seen.chains.find(block);
+    let known = known.and_then(|block| scene.seen.chains.known(block).entry.as_ref());
+    let same = known.is_some_and(|entry| entry.results == *results);
+    let fault = format!(
+        "member {}: took over a state with root {}, which no honest member has there",
+        scene.seen.who(*node),
+        results.state_root
+    );
+    Some((*height, (!same).then_some(fault)))
+}
+
 fn receipts_fault(append: &Append<'_>) -> Option<String> {
     let transactions = append.entry.block.transactions();
     let receipts = &append.entry.receipts;
@@ -106,6 +140,25 @@ mod tests {
 
     use super::*;
     use crate::invariant::stage::Stage;
+
+    #[test]
+    fn a_snapshot_with_another_state_than_the_chain_gives_is_a_violation() {
+        let mut stage = Stage::pbft();
+        let block = Stage::block(&Stage::genesis(), vec![]);
+        let entry = stage.certified(block, vec![], [0, 1, 2]);
+        stage.append(0, &entry);
+        let adopted = |results: Results| Note::Adopted {
+            height: entry.height(),
+            block: entry.block.id(),
+            results,
+        };
+        stage.note(1, adopted(entry.results));
+        assert_eq!(stage.violated(), [""; 0]);
+        let mut other = entry.results;
+        other.state_root = Digest([9; 32]);
+        stage.note(2, adopted(other));
+        assert_eq!(stage.violated(), [NAME]);
+    }
 
     #[test]
     fn another_state_root_for_the_same_block_is_a_violation() {

@@ -89,6 +89,18 @@ impl Chains {
         }
     }
 
+    /// A validator's chain begins with this block now: it holds the state after it and no block below.
+    pub(super) fn adopted(&mut self, node: NodeId, height: Height, id: BlockId, root: Digest) {
+        let chain = &mut self.validators[node.index()];
+        chain.falling = 0;
+        // Without a holder of the block, nobody honest has it: another reader's affair.
+        if let Some(held) = self.held.get_mut(&id)
+            && chain.blocks.insert(height, (id, root)).is_none()
+        {
+            held.holders += 1;
+        }
+    }
+
     /// The run is over: what everyone forgot is on no chain.
     pub(super) fn close(&mut self, book: &mut Book) {
         for held in self.held.values().filter(|held| held.holders == 0) {

@@ -158,6 +158,13 @@ impl Metrics {
                 self.chains.recovered(teller, *height);
                 self.restarts.recovered(teller, at, *height);
             }
+            Note::Adopted {
+                height,
+                block,
+                results,
+            } => self
+                .chains
+                .adopted(teller, *height, *block, results.state_root),
             Note::Engine(_) | Note::Admitted(_) | Note::TxRefused { .. } | Note::Refused(_) => {}
         }
     }

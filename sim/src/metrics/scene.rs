@@ -80,6 +80,9 @@ pub(super) fn milk() -> Plan {
             relay: RelayPlan::Protocol,
             relay_timeout: Duration::from_secs(1),
         },
+        sync: SyncPlan {
+            snapshot_above: None,
+        },
         gateway: GatewayPlan {
             retry_after: Duration::from_secs(5),
             window: 256,

@@ -35,13 +35,14 @@ use self::{
 const DEFAULTS: &str = include_str!("../../data/defaults.toml");
 const MACHINES: &str = include_str!("../../data/machines.toml");
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "seed",
     "duration",
     "warm_up",
     "drain",
     "consensus",
     "mempool",
+    "sync",
     "clock_skew",
     "gateway",
     "member",
@@ -160,6 +161,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         drain: root.duration("drain", Duration::ZERO),
         consensus: consensus::consensus(&root, validators),
         mempool: consensus::mempool(&root),
+        sync: consensus::sync(&root),
         gateway: consensus::gateway(&root, members.len()),
         cold_chain: fleet::cold_chain(&root, &party_names, &parties),
         faults: faults::faults(&root, &members, &member_names, length),

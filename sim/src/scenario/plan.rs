@@ -37,6 +37,8 @@ pub struct Plan {
     pub consensus: Consensus,
     /// What a node keeps and how it hands it on.
     pub mempool: MempoolPlan,
+    /// How a node that is behind catches up.
+    pub sync: SyncPlan,
     /// How gateways submit.
     pub gateway: GatewayPlan,
     /// The organisations with nodes.
@@ -165,6 +167,13 @@ pub struct MempoolPlan {
     pub relay: RelayPlan,
     /// When `relay` is to the leader only: how long until it goes to everyone after all.
     pub relay_timeout: Duration,
+}
+
+/// How a node that is behind catches up.
+#[derive(Clone, Debug, Serialize)]
+pub struct SyncPlan {
+    /// Final blocks that it must be behind before it takes over a snapshot; `None`: it fetches all blocks.
+    pub snapshot_above: Option<u64>,
 }
 
 /// Where a validator sends what its gateway gives it.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use crate::scenario::plan::{
     ColdChain, Consensus, Expect, FleetPlan, GatewayPlan, HostPlan, LegPlan, Machine, Matrix,
     MemberPlan, MempoolPlan, NetworkPlan, Pace, PartyPlan, PbftPlan, Plan, Protocol, RelayPlan,
-    Transport,
+    SyncPlan, Transport,
 };
 
 /// The parties of [`plan`] in their order.
@@ -36,6 +36,9 @@ pub(crate) fn plan() -> Plan {
             capacity: 10_000,
             relay: RelayPlan::Protocol,
             relay_timeout: Duration::from_secs(2),
+        },
+        sync: SyncPlan {
+            snapshot_above: None,
         },
         gateway: GatewayPlan {
             retry_after: Duration::from_secs(2),

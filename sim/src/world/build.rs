@@ -144,6 +144,7 @@ fn host<E: Engine + 'static>(
             RelayPlan::Everyone => Some(Relay::Everyone),
         },
         relay_timeout: plan.mempool.relay_timeout,
+        snapshot_above: plan.sync.snapshot_above.unwrap_or(u64::MAX),
     };
     let validator = Validator::new(me, config, engine, state, executor);
     Box::new(validator.planting(planted(plan)))

@@ -6,11 +6,12 @@
 //! records themselves; with eager wires it keeps the frames of [`wal`] and reads the records back from
 //! those bytes. Both give the same.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use consortium_node::{
     codec::{self, CodecError},
     engine::Recovery,
+    ledger::Snapshot,
     storage::{LogRecord, Recovered, Stored, Write},
     wal::{self, FRAME_HEADER},
 };
@@ -22,8 +23,8 @@ use crate::{
     time::{Time, nanos},
 };
 
-/// Number of the first frame of a log, and of a chain: its heights are its numbers.
-const FIRST: [u64; 2] = [0, 1];
+/// Number of the first frame of a log. In a chain, heights are numbers.
+const FIRST: u64 = 0;
 
 /// When writes become durable: in groups, one group at a time.
 #[derive(Clone, Debug)]
@@ -77,6 +78,18 @@ impl<T> Kept<T> {
     }
 }
 
+impl Kept<Arc<Snapshot>> {
+    /// What reading it gives; with eager wires, from its frame.
+    fn read(&self, eager: bool) -> Arc<Snapshot> {
+        if !eager {
+            return Arc::clone(&self.item);
+        }
+        let (bodies, _) = wal::read(FIRST, &self.frame);
+        let body = bodies.first().expect("a frame that was whole");
+        codec::decode(body).expect("its checksum is right")
+    }
+}
+
 /// A log from one truncation to the next.
 #[derive(Clone, Debug, Default)]
 struct Log {
@@ -107,6 +120,9 @@ pub(super) struct Disk {
     log: Log,
     /// The log before the last truncation, for backups.
     before: Log,
+    /// What the chain begins with, if that is not genesis. It is written aside and takes the chain's place
+    /// when it is whole.
+    snapshot: Option<Kept<Arc<Snapshot>>>,
     chain: Vec<Kept<Stored>>,
     /// Of the log and of the chain.
     damage: [Damage; 2],
@@ -130,6 +146,7 @@ impl Disk {
             unsynced: VecDeque::new(),
             log: Log::default(),
             before: Log::default(),
+            snapshot: None,
             chain: Vec::new(),
             damage: Default::default(),
             lost: false,
@@ -163,14 +180,14 @@ impl Disk {
         let (eager, blocks) = (self.eager, self.chain.len());
         match write {
             Write::Log(record) => {
-                let number = FIRST[0] + self.log.records.len() as u64;
+                let number = FIRST + self.log.records.len() as u64;
                 self.log
                     .records
                     .push(keep_record(record, number, blocks, eager));
             }
             Write::Truncate(records) => {
                 let base = records.len();
-                let records = (FIRST[0]..).zip(records);
+                let records = (FIRST..).zip(records);
                 let records = records.map(|(number, one)| keep_record(one, number, blocks, eager));
                 let log = Log {
                     records: records.collect(),
@@ -179,7 +196,7 @@ impl Disk {
                 self.before = std::mem::replace(&mut self.log, log);
             }
             Write::Block(stored) => {
-                let number = FIRST[1] + blocks as u64;
+                let number = self.lowest() + blocks as u64;
                 let encode = || codec::encode(&stored);
                 let frame = framed(number, encode, eager);
                 self.chain.push(Kept {
@@ -189,7 +206,27 @@ impl Disk {
                     blocks,
                 });
             }
+            Write::Snapshot(snapshot) => {
+                self.chain.clear();
+                // What was logged before belongs to the beginning of this chain.
+                for record in &mut self.log.records {
+                    record.blocks = 0;
+                }
+                self.before = Log::default();
+                self.snapshot = Some(Kept {
+                    len: FRAME_HEADER + snapshot.wire_len(),
+                    frame: framed(FIRST, || codec::encode(&snapshot), eager),
+                    item: snapshot,
+                    blocks: 0,
+                });
+            }
         }
+    }
+
+    /// Height of the first block of the chain.
+    fn lowest(&self) -> u64 {
+        let snapshot = self.snapshot.as_ref().map(|kept| &kept.item.block);
+        snapshot.map_or(0, |block| block.header().height.0) + 1
     }
 
     /// The machine stops: what was not durable is gone, and worse, if that is its fate.
@@ -200,6 +237,7 @@ impl Disk {
             DiskFate::Torn => self.tear(),
             DiskFate::Lost => {
                 (self.log, self.before) = (Log::default(), Log::default());
+                self.snapshot = None;
                 self.chain.clear();
                 self.lost = true;
             }
@@ -221,14 +259,17 @@ impl Disk {
             return;
         };
         let (file, number, body) = match &next {
-            Write::Log(record) => (0, self.log.records.len(), record.wire_len()),
-            Write::Block(stored) => (1, self.chain.len(), stored.wire_len()),
-            // A log is replaced as a whole or not at all.
-            Write::Truncate(_) => return,
+            Write::Log(record) => (0, FIRST + self.log.records.len() as u64, record.wire_len()),
+            Write::Block(stored) => {
+                let number = self.lowest() + self.chain.len() as u64;
+                (1, number, stored.wire_len())
+            }
+            // A file is replaced as a whole or not at all.
+            Write::Truncate(_) | Write::Snapshot(_) => return,
         };
         let some = 1 + self.draw(FRAME_HEADER + body - 1);
         let bytes = match next.encode().first() {
-            Some(body) if self.eager => wal::frame(FIRST[file] + number as u64, body),
+            Some(body) if self.eager => wal::frame(number, body),
             _ => vec![0; some],
         };
         self.damage[file].torn = Some(bytes[..some].to_vec());
@@ -294,11 +335,12 @@ impl Disk {
     ) -> (Recovered, u64) {
         let [log_damage, chain_damage] = std::mem::take(&mut self.damage);
         let chain_decode = |body: &[u8]| codec::decode::<Stored>(body);
+        let lowest = self.lowest();
         let (log, chain) = (&mut self.log.records, &mut self.chain);
         let (log, chain) = if self.eager {
             (
-                read_frames(FIRST[0], log, &log_damage, decode),
-                read_frames(FIRST[1], chain, &chain_damage, chain_decode),
+                read_frames(FIRST, log, &log_damage, decode),
+                read_frames(lowest, chain, &chain_damage, chain_decode),
             )
         } else {
             (recall(log, &log_damage), recall(chain, &chain_damage))
@@ -311,9 +353,11 @@ impl Disk {
         let recovered = Recovered {
             disk: gone.max(log.verdict).max(chain.verdict),
             log: log.items,
+            snapshot: self.snapshot.as_ref().map(|kept| kept.read(self.eager)),
             chain: chain.items,
         };
-        (recovered, log.bytes + chain.bytes)
+        let snapshot = self.snapshot.as_ref().map_or(0, |kept| kept.len);
+        (recovered, log.bytes + chain.bytes + snapshot as u64)
     }
 }
 
@@ -383,3 +427,6 @@ fn recall<T: Clone>(kept: &mut Vec<Kept<T>>, damage: &Damage) -> Read<T> {
         bytes: bytes as u64,
     }
 }
+
+#[cfg(test)]
+mod tests;

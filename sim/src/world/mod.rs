@@ -28,6 +28,7 @@ use std::{
 
 use consortium_node::{
     contracts::application,
+    engine::ReplyRule,
     node::{Action, Claims, Node, Packet, TimerId},
     types::{NodeId, TxId},
 };
@@ -72,6 +73,8 @@ enum Event {
     Timer { life: u32, timer: TimerId },
     /// What a step wanted takes place.
     Emit { life: u32, actions: Vec<Action> },
+    /// What waited for a write takes place.
+    Durable { life: u32, actions: Vec<Action> },
     /// A gateway's timer.
     GatewayTimer(u64),
     /// Something happens to a package.
@@ -269,10 +272,28 @@ impl<'r> World<'r> {
 
     /// When the next event happens; `None` when the run is over.
     pub fn next_time(&self) -> Option<Time> {
-        let over = self.draining && self.gateways.iter().all(|gateway| gateway.pending() == 0);
+        let over = self.draining && self.is_settled();
         self.queue
             .next_time()
             .filter(|at| !over && *at <= self.plan.end())
+    }
+
+    /// Whether all that was submitted is answered, and honest validators have come as far as each other.
+    /// Where nothing is ever final they go on for ever, and nobody waits for that.
+    fn is_settled(&self) -> bool {
+        if self.gateways.iter().any(|gateway| gateway.pending() > 0) {
+            return false;
+        }
+        let node = &self.hosts[0].liar.node;
+        if matches!(node.claims().reply, ReplyRule::Depth(_)) {
+            return true;
+        }
+        let live = self.hosts.iter().filter(|host| host.up);
+        let honest = live.filter(|host| self.cast.is_honest(host.liar.node.id()));
+        let mut heights = honest.map(|host| host.liar.node.status().height);
+        heights
+            .next()
+            .is_none_or(|first| heights.all(|height| height == first))
     }
 
     /// Takes the next event. What the pump must do then is in [`World::commands`].
@@ -306,6 +327,11 @@ impl<'r> World<'r> {
             Event::Emit { life, actions } => {
                 if self.lives(node, life) {
                     self.emit(node, actions);
+                }
+            }
+            Event::Durable { life, actions } => {
+                if self.lives(node, life) {
+                    self.durable(node, actions);
                 }
             }
             Event::GatewayTimer(token) => {

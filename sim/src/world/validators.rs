@@ -8,7 +8,7 @@ use super::{
     Event, World,
     host::{Input, Taken},
 };
-use crate::fact::Fact;
+use crate::{fact::Fact, time::Time};
 
 impl World<'_> {
     pub(super) fn serial(&mut self, node: NodeId, input: Input) {
@@ -44,9 +44,10 @@ impl World<'_> {
         self.confess(node);
     }
 
-    /// Lets actions take place; from the first write on, all but timers wait for the disk.
+    /// Lets actions take place. Writes go to the disk at once and in their order; what comes after one
+    /// that must be durable first waits for it. Timers do not wait.
     pub(super) fn emit(&mut self, node: NodeId, actions: Vec<Action>) {
-        let mut late = Vec::new();
+        let mut waiting: Vec<(Time, Vec<Action>)> = Vec::new();
         for action in actions {
             let host = &mut self.hosts[node.index()];
             match action {
@@ -55,35 +56,47 @@ impl World<'_> {
                     self.queue
                         .push(self.now + after, node, node, Event::Timer { life, timer });
                 }
-                action if host.barrier > self.now => late.push(action),
-                Action::Persist(write) => {
-                    if self.plan.host.eager_wire {
-                        let bytes: usize = write.encode().iter().map(Vec::len).sum();
-                        assert_eq!(bytes, write.wire_len(), "a record misstates its length");
-                    }
-                    let waits = matches!(write, Write::Log(_));
-                    host.usage.logged_bytes += write.wire_len() as u64;
-                    let durable = host.disk.write(self.now, write);
-                    if waits {
-                        host.barrier = durable;
-                    }
-                }
-                Action::Send { to, packet } => self.send(node, to, &packet),
-                Action::Note(said) => self.tell(&Fact::Node { node, note: said }),
+                Action::Persist(write) => self.persist(node, write),
+                action if host.barrier > self.now => match waiting.last_mut() {
+                    Some((at, list)) if *at == host.barrier => list.push(action),
+                    _ => waiting.push((host.barrier, vec![action])),
+                },
+                action => self.take_place(node, action),
             }
         }
-        if !late.is_empty() {
-            let host = &self.hosts[node.index()];
-            let (at, life) = (host.barrier, host.life);
-            self.queue.push(
-                at,
-                node,
-                node,
-                Event::Emit {
-                    life,
-                    actions: late,
-                },
-            );
+        let life = self.hosts[node.index()].life;
+        for (at, actions) in waiting {
+            self.queue
+                .push(at, node, node, Event::Durable { life, actions });
+        }
+    }
+
+    /// What these actions waited for is durable.
+    pub(super) fn durable(&mut self, node: NodeId, actions: Vec<Action>) {
+        for action in actions {
+            self.take_place(node, action);
+        }
+    }
+
+    fn take_place(&mut self, node: NodeId, action: Action) {
+        match action {
+            Action::Send { to, packet } => self.send(node, to, &packet),
+            Action::Note(note) => self.tell(&Fact::Node { node, note }),
+            Action::Arm { .. } | Action::Persist(_) => unreachable!("they wait for nothing"),
+        }
+    }
+
+    fn persist(&mut self, node: NodeId, write: Write) {
+        if self.plan.host.eager_wire {
+            let bytes: usize = write.encode().iter().map(Vec::len).sum();
+            assert_eq!(bytes, write.wire_len(), "a record misstates its length");
+        }
+        let host = &mut self.hosts[node.index()];
+        let waits = matches!(write, Write::Log(_));
+        host.usage.logged_bytes += write.wire_len() as u64;
+        let durable = host.disk.write(self.now, write);
+        if waits {
+            host.barrier = durable;
         }
     }
 

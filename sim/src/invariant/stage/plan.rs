@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{MEMBERS, Stage};
 use crate::scenario::plan::{
     ColdChain, Consensus, Expect, FleetPlan, GatewayPlan, HostPlan, Machine, Matrix, MemberPlan,
-    MempoolPlan, NetworkPlan, Pace, PartyPlan, Plan, Protocol, RelayPlan, Transport,
+    MempoolPlan, NetworkPlan, Pace, PartyPlan, Plan, Protocol, RelayPlan, SyncPlan, Transport,
 };
 
 /// Four members, two packages, nothing broken.
@@ -42,6 +42,9 @@ pub(super) fn plan(protocol: Protocol) -> Plan {
             capacity: 1000,
             relay: RelayPlan::Protocol,
             relay_timeout: ms(1000),
+        },
+        sync: SyncPlan {
+            snapshot_above: None,
         },
         gateway: GatewayPlan {
             retry_after: ms(1000),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use consortium_node::mutant::Mutant;
 
 use crate::scenario::{
-    plan::{CliquePlan, Consensus, GatewayPlan, MempoolPlan, PbftPlan, Protocol, RelayPlan},
+    plan::{
+        CliquePlan, Consensus, GatewayPlan, MempoolPlan, PbftPlan, Protocol, RelayPlan, SyncPlan,
+    },
     reader::Section,
     suggest::{self, quote},
     tree::Value,
@@ -155,6 +157,15 @@ pub(crate) fn mempool(root: &Section<'_>) -> MempoolPlan {
             ],
         ),
         relay_timeout: section.duration("relay_timeout", TICK),
+    }
+}
+
+/// Reads `[sync]`.
+pub(crate) fn sync(root: &Section<'_>) -> SyncPlan {
+    let section = root.section("sync", &["snapshot_above"]);
+    let never = section.says("snapshot_above", "never");
+    SyncPlan {
+        snapshot_above: (!never).then(|| section.integer("snapshot_above", 1..=MANY)),
     }
 }
 

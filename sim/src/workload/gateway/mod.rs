@@ -224,7 +224,10 @@ impl Gateway {
             Packet::Client(ClientPacket::Refused { tx, reason }) => {
                 self.refused(now, from, *tx, *reason, out);
             }
-            Packet::Client(ClientPacket::Submit(_)) | Packet::Relay(_) | Packet::Consensus(_) => {}
+            Packet::Client(ClientPacket::Submit(_))
+            | Packet::Relay(_)
+            | Packet::Consensus(_)
+            | Packet::Sync(_) => {}
         }
         self.send_buffered(now, out);
     }
