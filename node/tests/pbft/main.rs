@@ -5,6 +5,8 @@ mod support;
 
 mod checkpoints;
 mod faults;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod new_views;
 mod normal_case;
 mod oracles;

@@ -27,8 +27,12 @@ pub(crate) struct Script {
 impl Script {
     /// Replica `me` of `n`; nothing that it sends arrives anywhere.
     pub(crate) fn new(n: usize, me: u16, config: Config) -> Self {
-        let mut net = net_with(n, config);
-        net.groups = (0..n as u8).collect();
+        Self::of(net_with(n, config), me)
+    }
+
+    /// Replica `me` of a network; nothing that it sends arrives anywhere.
+    pub(crate) fn of(mut net: Net, me: u16) -> Self {
+        net.groups = (0..net.replicas.len() as u8).collect();
         Self { net, me, heard: 0 }
     }
 
