@@ -160,6 +160,17 @@ impl Signature {
         }
     }
 
+    /// The same signature as bytes: it may then be put under another body, where it does not verify.
+    pub(crate) fn in_bytes<T: Signable>(&self, signer: &T::Signer, body: &T) -> Self {
+        match &self.0 {
+            Seal::Minted(minter) => {
+                let bytes = minter.sign_bytes(&signing_bytes(minter.chain, signer, body));
+                Self(Seal::Bytes(Box::new(bytes)))
+            }
+            Seal::Bytes(_) => self.clone(),
+        }
+    }
+
     pub(crate) fn read<R: borsh::io::Read>(reader: &mut R) -> borsh::io::Result<Self> {
         let bytes = <[u8; SIGNATURE_LEN]>::deserialize_reader(reader)?;
         Ok(Self(Seal::Bytes(Box::new(bytes))))

@@ -23,6 +23,7 @@ use crate::{
     crypto::Keypair,
     membership::Committee,
     quorum::Vote,
+    rewrite::{Pen, Rewrite},
     types::{BlockId, Digest, Height, LocalTime, Mono, NodeId, Seq, View, Wall},
 };
 
@@ -99,12 +100,21 @@ pub trait Message: Clone + Debug + BorshSerialize + BorshDeserialize + 'static {
     /// different block and notes the pair in `forks`; a vote follows the script. `None` if there is
     /// nothing to lie about.
     fn conflicting(&self, key: &Arc<Keypair>, me: NodeId, forks: &mut Forks) -> Option<Self>;
+    /// This message with one small change, as a liar with that pen would send it; `None` if the change
+    /// makes no sense here.
+    fn rewrite(&self, _change: Rewrite, _pen: &mut Pen<'_, Self>) -> Option<Self> {
+        None
+    }
 }
 
 /// What one protocol writes to its log.
 pub trait Record: Clone + Debug + BorshSerialize + BorshDeserialize + 'static {
     /// Bytes on disk; exactly the length of its encoding, known without making it.
     fn wire_len(&self) -> usize;
+    /// Its kind, for people and for schedules, and what it is about.
+    fn label(&self) -> (&'static str, Slot) {
+        ("RECORD", Slot::default())
+    }
 }
 
 /// What a machine that starts again found on its disk.

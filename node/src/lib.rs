@@ -22,6 +22,7 @@ pub mod mutant;
 pub mod node;
 pub mod pbft;
 pub mod quorum;
+pub mod rewrite;
 pub mod sealed;
 pub mod storage;
 pub mod sync;

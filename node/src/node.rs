@@ -15,6 +15,7 @@ use crate::{
         Engine, FaultModel, Forks, Kind, Message, Refusal, ReplyRule, Slot, Status, Tale, Work,
     },
     ledger::{Entry, Ledger},
+    rewrite::{Pen, Rewrite},
     storage::{LogRecord, Recovered, Write},
     sync::SyncPacket,
     transaction::{Outcome, Transaction},
@@ -100,6 +101,7 @@ trait AnyMessage: Debug {
         me: NodeId,
         forks: &mut Forks,
     ) -> Option<ConsensusPacket>;
+    fn rewrite(&self, change: Rewrite, pen: Pen<'_, ConsensusPacket>) -> Option<ConsensusPacket>;
 }
 
 impl<M: Message> AnyMessage for M {
@@ -134,6 +136,17 @@ impl<M: Message> AnyMessage for M {
     ) -> Option<ConsensusPacket> {
         Message::conflicting(self, key, me, forks).map(|lie| ConsensusPacket::new(Arc::new(lie)))
     }
+
+    fn rewrite(&self, change: Rewrite, pen: Pen<'_, ConsensusPacket>) -> Option<ConsensusPacket> {
+        let mut pen = Pen {
+            key: pen.key,
+            me: pen.me,
+            quorum: pen.quorum,
+            earlier: pen.earlier.and_then(ConsensusPacket::message::<M>),
+            forks: pen.forks,
+        };
+        Message::rewrite(self, change, &mut pen).map(|lie| ConsensusPacket::new(Arc::new(lie)))
+    }
 }
 
 impl ConsensusPacket {
@@ -155,6 +168,11 @@ impl ConsensusPacket {
     /// See [`Message::conflicting`].
     pub fn conflicting(&self, key: &Arc<Keypair>, me: NodeId, forks: &mut Forks) -> Option<Self> {
         self.0.conflicting(key, me, forks)
+    }
+
+    /// See [`Message::rewrite`].
+    pub fn rewrite(&self, change: Rewrite, pen: Pen<'_, Self>) -> Option<Self> {
+        self.0.rewrite(change, pen)
     }
 }
 
@@ -189,6 +207,9 @@ const REFUSED: Kind = Kind {
 };
 
 impl Packet {
+    /// Names of the kinds that are no protocol's own.
+    pub const NAMES: [&'static str; 4] = [RELAY.name, SUBMIT.name, RECEIPTS.name, REFUSED.name];
+
     /// Its kind and slot, all that a network or a fingerprint may know of it.
     pub fn label(&self) -> (Kind, Slot) {
         let kind = match self {

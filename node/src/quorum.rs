@@ -149,6 +149,38 @@ impl Certificate {
             })
     }
 
+    /// These signatures under another statement, as a liar would stitch it together. They are made
+    /// bytes first, so that they are about what they were about and nothing else.
+    #[must_use]
+    pub fn misquoted(&self, vote: Vote) -> Self {
+        let about = |(signer, signature): &(NodeId, Signature)| {
+            (*signer, signature.in_bytes(signer, &self.vote))
+        };
+        Self {
+            vote,
+            signatures: self.signatures.iter().map(about).collect(),
+        }
+    }
+
+    /// One member's word as many times as a liar likes.
+    #[must_use]
+    pub fn repeating(word: &Signed<Vote>, times: usize) -> Self {
+        let signature = (word.signer(), word.signature().clone());
+        Self {
+            vote: *word.body(),
+            signatures: vec![signature; times],
+        }
+    }
+
+    /// The first so many of these signatures.
+    #[must_use]
+    pub fn cut_to(&self, signers: usize) -> Self {
+        Self {
+            vote: self.vote,
+            signatures: self.signatures.iter().take(signers).cloned().collect(),
+        }
+    }
+
     /// Bytes on the wire.
     pub fn wire_len(&self) -> usize {
         Vote::WIRE_LEN + 4 + self.signatures.len() * (2 + crate::crypto::SIGNATURE_LEN)

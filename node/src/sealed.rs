@@ -16,6 +16,9 @@ use crate::{
     types::{NodeId, Seq, View, Wall},
 };
 
+/// Kind of the record that is a sealed block.
+pub const SEALED: &str = "SEALED";
+
 /// A block and its proposer's signature over the block's id.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct SealedBlock {
@@ -102,5 +105,9 @@ fn vote(phase: Phase, block: &Block) -> Vote {
 impl crate::engine::Record for SealedBlock {
     fn wire_len(&self) -> usize {
         Self::wire_len(self)
+    }
+
+    fn label(&self) -> (&'static str, Slot) {
+        (SEALED, self.slot())
     }
 }

@@ -13,9 +13,18 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crate::{
     block::{Block, Finality},
     codec::{self, CodecError},
-    engine::{Record, Recovery},
+    engine::{Record, Recovery, Slot},
     ledger::Snapshot,
+    types::{Seq, View},
 };
+
+/// Kind of a write that replaces the log.
+pub const TRUNCATION: &str = "TRUNCATION";
+/// Kind of a write that appends to the chain.
+pub const BLOCK: &str = "BLOCK";
+
+/// Kind of a write that replaces the chain.
+pub const SNAPSHOT: &str = "SNAPSHOT";
 
 /// A write. All of them become durable in their order.
 #[derive(Clone, Debug)]
@@ -40,6 +49,24 @@ impl Write {
             Self::Truncate(records) => records.iter().map(LogRecord::wire_len).sum(),
             Self::Block(stored) => stored.wire_len(),
             Self::Snapshot(snapshot) => snapshot.wire_len(),
+        }
+    }
+
+    /// Its kind and what it is about: a record's own label; a block is about its height.
+    pub fn label(&self) -> (&'static str, Slot) {
+        match self {
+            Self::Log(record) => record.0.label(),
+            Self::Truncate(_) => (TRUNCATION, Slot::default()),
+            Self::Block(stored) => {
+                let seq = Seq(stored.block.header().height.0);
+                let view = View::default();
+                (BLOCK, Slot { view, seq })
+            }
+            Self::Snapshot(snapshot) => {
+                let seq = Seq(snapshot.block.header().height.0);
+                let view = View::default();
+                (SNAPSHOT, Slot { view, seq })
+            }
         }
     }
 
@@ -95,6 +122,7 @@ pub struct LogRecord(Arc<dyn AnyRecord>);
 trait AnyRecord: Debug {
     fn as_any(&self) -> &dyn Any;
     fn wire_len(&self) -> usize;
+    fn label(&self) -> (&'static str, Slot);
     fn encode(&self) -> Vec<u8>;
 }
 
@@ -105,6 +133,10 @@ impl<R: Record> AnyRecord for R {
 
     fn wire_len(&self) -> usize {
         Record::wire_len(self)
+    }
+
+    fn label(&self) -> (&'static str, Slot) {
+        Record::label(self)
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -140,18 +140,16 @@ impl Cast {
 /// Members whose validators deviate from the protocol at some time. Rewriting one's own copy, or
 /// submitting bad readings, is a fraud that leaves the protocol alone.
 fn liars(plan: &Plan) -> BTreeSet<MemberIndex> {
-    plan.cheats
-        .iter()
-        .flat_map(|cheat| match &cheat.kind {
-            CheatKind::SilentPrimary(member) | CheatKind::EquivocatingPrimary(member) => {
-                vec![*member]
-            }
-            CheatKind::Colluders(members) => members.clone(),
-            CheatKind::ForgedReading(_)
-            | CheatKind::ReplayedReading(_)
-            | CheatKind::RewritesCopy { .. } => Vec::new(),
-        })
-        .collect()
+    let cheaters = plan.cheats.iter().flat_map(|cheat| match &cheat.kind {
+        CheatKind::SilentPrimary(member) | CheatKind::EquivocatingPrimary(member) => {
+            vec![*member]
+        }
+        CheatKind::Colluders(members) => members.clone(),
+        CheatKind::ForgedReading(_)
+        | CheatKind::ReplayedReading(_)
+        | CheatKind::RewritesCopy { .. } => Vec::new(),
+    });
+    cheaters.chain(plan.rewriters()).collect()
 }
 
 fn node_records(plan: &Plan, keys: &[Arc<Keypair>]) -> Vec<NodeRecord> {

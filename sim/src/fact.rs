@@ -139,6 +139,13 @@ pub enum Fact {
         /// The transaction that it made, if any.
         tx: Option<TxId>,
     },
+    /// A schedule of the plan was applied: to a message of this node, or at a record of it.
+    Scheduled {
+        /// Its number in the plan.
+        schedule: usize,
+        /// Whose message or record.
+        node: NodeId,
+    },
     /// A package left or entered the range of its terms, in truth (not as measured).
     Truth {
         /// Number of the package.

@@ -62,7 +62,7 @@ pub fn play(plan: &Arc<Plan>, seeds: usize, reached: Arc<AtomicU64>) -> Result<P
         audience.read(ending.ended, &fact);
     }
     let verdicts = audience.invariants.close(&ending);
-    let exit = judge(plan, &verdicts);
+    let exit = judge(plan, &verdicts, audience.metrics.are_schedules_met());
     let measured = measure(audience.metrics, &cast, &ending, &verdicts, exit, seeds);
     Ok(Played {
         measured,
@@ -113,8 +113,9 @@ fn measure(
     })
 }
 
-/// Design §8: unexpected violations of safety, then of liveness, then expected ones that stayed away.
-fn judge(plan: &Plan, verdicts: &Verdicts) -> ExitCode {
+/// Design §8: unexpected violations of safety, then of liveness, then what was expected and stayed away:
+/// violations, and messages or records that a schedule is about.
+fn judge(plan: &Plan, verdicts: &Verdicts, are_schedules_met: bool) -> ExitCode {
     let expected = &plan.expect.violations;
     let unexpected = verdicts
         .unexpected(expected)
@@ -123,7 +124,8 @@ fn judge(plan: &Plan, verdicts: &Verdicts) -> ExitCode {
             invariant::Kind::Liveness => ExitCode::Liveness,
         });
     let absent = verdicts.absent(expected).map(|_| ExitCode::Missed);
-    ExitCode::worst(unexpected.chain(absent))
+    let unmet = (!are_schedules_met).then_some(ExitCode::Missed);
+    ExitCode::worst(unexpected.chain(absent).chain(unmet))
 }
 
 /// A verdict as reports show it.

@@ -288,6 +288,10 @@ impl Reader for Trace {
                 mixer.pair(*cheat as u64, u64::from(node.0));
                 mixer.pair(u64::from(tx.is_some()), tx.map_or(0, |tx| tx.prefix()));
             }
+            Fact::Scheduled { schedule, node } => {
+                mixer.pair(at.0, 13);
+                mixer.pair(*schedule as u64, u64::from(node.0));
+            }
             Fact::Truth {
                 package,
                 custodian,

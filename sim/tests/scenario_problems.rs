@@ -604,3 +604,40 @@ fn what_is_no_file_is_a_problem_and_not_a_wait() {
         );
     }
 }
+
+#[test]
+fn a_schedule_that_could_not_mean_anything_is_refused() {
+    let schedules = [
+        "{kind='dorp', message='COMMIT'}",
+        "{kind='drop', message='COMIT', from='Stoer', seq='5..3'}",
+        "{kind='delay', message='COMMIT', change='digest'}",
+        "{kind='rewrite', message='COMMIT', change='digset'}",
+        "{kind='crash', from='Store', record='COMMITED', phase='after-durable', to='Store'}",
+        "{kind='crash', from='Store', record='COMMITTED', phase='after-send', disk='lost'}",
+        "{kind='hold', release='25h', since='3s', until='2s'}",
+    ];
+    let found = milk_set(&[&format!("schedule=[{}]", schedules.join(", "))]);
+    for problem in [
+        "there is no kind \"dorp\"",
+        "did you mean \"drop\"?",
+        "there is no message \"COMIT\"",
+        "did you mean \"COMMIT\"?",
+        "there is no member \"Stoer\"",
+        "`schedule.1.seq` cannot be \"5..3\"",
+        "a number, or a range with both ends included",
+        "there is no key \"change\" in `schedule.2`",
+        "`schedule.2.by` is missing",
+        "`schedule.3.from` is missing",
+        "there is no change \"digset\"",
+        "did you mean \"digest\"?",
+        "there is no record \"COMMITED\"",
+        "did you mean \"COMMITTED\"?",
+        "this phase is about records",
+        "this phase is about messages",
+        "nobody will read this disk",
+        "this is after the end of the run",
+        "this ends before it begins",
+    ] {
+        assert!(found.contains(problem), "{problem}\n{found}");
+    }
+}

@@ -28,6 +28,11 @@ pub enum CentralMessage {
     },
 }
 
+impl CentralMessage {
+    /// Names of the kinds, by their codes.
+    pub const NAMES: [&'static str; 3] = ["BLOCK", "FETCH", "BLOCKS"];
+}
+
 impl Message for CentralMessage {
     fn each_block(&self, visit: &mut dyn FnMut(&Block)) {
         match self {
@@ -38,13 +43,13 @@ impl Message for CentralMessage {
     }
 
     fn kind(&self) -> Kind {
-        let (name, code) = match self {
-            Self::Block(_) => ("BLOCK", 0),
-            Self::Fetch(_) => ("FETCH", 1),
-            Self::Blocks { .. } => ("BLOCKS", 2),
+        let code: u8 = match self {
+            Self::Block(_) => 0,
+            Self::Fetch(_) => 1,
+            Self::Blocks { .. } => 2,
         };
         Kind {
-            name,
+            name: Self::NAMES[usize::from(code)],
             code,
             proposal: code == 0,
         }

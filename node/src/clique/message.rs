@@ -47,6 +47,11 @@ pub struct HeadStatus {
     pub total_difficulty: u64,
 }
 
+impl CliqueMessage {
+    /// Names of the kinds, by their codes.
+    pub const NAMES: [&'static str; 4] = ["NEW-BLOCK", "FETCH", "BODY", "STATUS"];
+}
+
 impl Message for CliqueMessage {
     fn each_block(&self, visit: &mut dyn FnMut(&Block)) {
         match self {
@@ -57,14 +62,14 @@ impl Message for CliqueMessage {
     }
 
     fn kind(&self) -> Kind {
-        let (name, code) = match self {
-            Self::NewBlock(_) => ("NEW-BLOCK", 0),
-            Self::Fetch(_) => ("FETCH", 1),
-            Self::Body(_) => ("BODY", 2),
-            Self::Status(_) => ("STATUS", 3),
+        let code: u8 = match self {
+            Self::NewBlock(_) => 0,
+            Self::Fetch(_) => 1,
+            Self::Body(_) => 2,
+            Self::Status(_) => 3,
         };
         Kind {
-            name,
+            name: Self::NAMES[usize::from(code)],
             code,
             proposal: code == 0,
         }

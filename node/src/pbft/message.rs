@@ -12,8 +12,11 @@ use crate::{
     crypto::{Keypair, SIGNATURE_LEN, Signable, Signed},
     engine::{Forks, Kind, Message, Slot},
     quorum::{Certificate, Phase, SIGNED_VOTE_LEN, Vote},
+    rewrite::{Pen, Rewrite},
     types::{Digest, NodeId, Seq, View, Wall},
 };
+
+use super::rewrite;
 
 /// Phase of a backup's PREPARE: "the primary assigned this digest to this slot in this view".
 pub const PREPARE: Phase = Phase(1);
@@ -36,6 +39,27 @@ pub struct Proposal {
     pub seq: Seq,
     /// Id of the block, or [`Digest::ZERO`].
     pub digest: Digest,
+}
+
+impl Proposal {
+    fn place(&self) -> Slot {
+        Slot {
+            view: self.view,
+            seq: self.seq,
+        }
+    }
+}
+
+fn place_of(vote: &Vote) -> Slot {
+    Slot {
+        view: vote.view,
+        seq: vote.slot,
+    }
+}
+
+/// What is about a view as a whole.
+fn of_view(view: View) -> Slot {
+    Slot { view, seq: Seq(0) }
 }
 
 impl Signable for Proposal {
@@ -231,47 +255,21 @@ pub enum PbftMessage {
     Stable(Certificate),
 }
 
-impl crate::engine::Record for Record {
-    fn wire_len(&self) -> usize {
-        1 + match self {
-            Self::Accepted(PrePrepare { block, .. }) => {
-                SIGNED_PROPOSAL_LEN + 1 + block.as_ref().map_or(0, |block| block.wire_len())
-            }
-            Self::Prepared(proof) => proof.wire_len(),
-            Self::Committed(_) | Self::Checkpoint(_) => SIGNED_VOTE_LEN,
-            Self::Body(_, block) => 8 + block.wire_len(),
-            Self::ViewChange(message) => message.body().signed_len(),
-            Self::NewView(message) => message.body().signed_len(),
-            Self::Stable(certificate) => certificate.wire_len(),
-            Self::Mute => 0,
-        }
-    }
-}
-
 impl PbftMessage {
-    fn label(&self) -> (&'static str, Slot) {
-        let of_vote = |vote: &Vote| Slot {
-            view: vote.view,
-            seq: vote.slot,
-        };
-        let of_view = |view| Slot { view, seq: Seq(0) };
-        match self {
-            Self::PrePrepare(message) => {
-                let Proposal { view, seq, .. } = *message.claim.body();
-                ("PRE-PREPARE", Slot { view, seq })
-            }
-            Self::Prepare(vote) => ("PREPARE", of_vote(vote.body())),
-            Self::Commit(vote) => ("COMMIT", of_vote(vote.body())),
-            Self::Checkpoint(vote) => ("CHECKPOINT", of_vote(vote.body())),
-            Self::ViewChange(message) => ("VIEW-CHANGE", of_view(message.body().view)),
-            Self::NewView(message) => ("NEW-VIEW", of_view(message.body().view)),
-            Self::Status(message) => ("STATUS", of_view(message.body().view)),
-            Self::Fetch(_) => ("FETCH", Slot::default()),
-            Self::Body(_) => ("BODY", Slot::default()),
-            Self::Decided(message) => ("DECIDED", of_vote(message.certificate.vote())),
-            Self::Stable(certificate) => ("STABLE", of_vote(certificate.vote())),
-        }
-    }
+    /// Names of the kinds, by their codes.
+    pub const NAMES: [&'static str; 11] = [
+        "PRE-PREPARE",
+        "PREPARE",
+        "COMMIT",
+        "CHECKPOINT",
+        "VIEW-CHANGE",
+        "NEW-VIEW",
+        "STATUS",
+        "FETCH",
+        "BODY",
+        "DECIDED",
+        "STABLE",
+    ];
 
     fn code(&self) -> u8 {
         match self {
@@ -293,14 +291,25 @@ impl PbftMessage {
 impl Message for PbftMessage {
     fn kind(&self) -> Kind {
         Kind {
-            name: self.label().0,
+            name: Self::NAMES[usize::from(self.code())],
             code: self.code(),
             proposal: matches!(self, Self::PrePrepare(_)),
         }
     }
 
     fn slot(&self) -> Slot {
-        self.label().1
+        match self {
+            Self::PrePrepare(message) => message.claim.body().place(),
+            Self::Prepare(vote) | Self::Commit(vote) | Self::Checkpoint(vote) => {
+                place_of(vote.body())
+            }
+            Self::ViewChange(message) => of_view(message.body().view),
+            Self::NewView(message) => of_view(message.body().view),
+            Self::Status(message) => of_view(message.body().view),
+            Self::Fetch(_) | Self::Body(_) => Slot::default(),
+            Self::Decided(message) => place_of(message.certificate.vote()),
+            Self::Stable(certificate) => place_of(certificate.vote()),
+        }
     }
 
     fn wire_len(&self) -> usize {
@@ -367,6 +376,10 @@ impl Message for PbftMessage {
             Self::Body(block) => block.wire_len(),
             _ => 0,
         }
+    }
+
+    fn rewrite(&self, change: Rewrite, pen: &mut Pen<'_, Self>) -> Option<Self> {
+        rewrite::rewrite(self, change, pen)
     }
 
     fn conflicting(&self, key: &Arc<Keypair>, me: NodeId, forks: &mut Forks) -> Option<Self> {
@@ -437,4 +450,54 @@ pub enum Record {
     Stable(Certificate),
     /// This replica once lost its log and has signed nothing since (R40).
     Mute,
+}
+
+impl Record {
+    /// Names of the kinds.
+    pub const NAMES: [&'static str; 9] = [
+        "ACCEPTED",
+        "PREPARED",
+        "COMMITTED",
+        "BODY",
+        "CHECKPOINT",
+        "VIEW-CHANGE",
+        "NEW-VIEW",
+        "STABLE",
+        "MUTE",
+    ];
+}
+
+impl crate::engine::Record for Record {
+    fn wire_len(&self) -> usize {
+        1 + match self {
+            Self::Accepted(PrePrepare { block, .. }) => {
+                SIGNED_PROPOSAL_LEN + 1 + block.as_ref().map_or(0, |block| block.wire_len())
+            }
+            Self::Prepared(proof) => proof.wire_len(),
+            Self::Committed(_) | Self::Checkpoint(_) => SIGNED_VOTE_LEN,
+            Self::Body(_, block) => 8 + block.wire_len(),
+            Self::ViewChange(message) => message.body().signed_len(),
+            Self::NewView(message) => message.body().signed_len(),
+            Self::Stable(certificate) => certificate.wire_len(),
+            Self::Mute => 0,
+        }
+    }
+
+    fn label(&self) -> (&'static str, Slot) {
+        let at = |seq| Slot {
+            view: View::default(),
+            seq,
+        };
+        match self {
+            Self::Accepted(proposal) => ("ACCEPTED", proposal.claim.body().place()),
+            Self::Prepared(proof) => ("PREPARED", proof.claim.body().place()),
+            Self::Committed(vote) => ("COMMITTED", place_of(vote.body())),
+            Self::Body(seq, _) => ("BODY", at(*seq)),
+            Self::Checkpoint(vote) => ("CHECKPOINT", place_of(vote.body())),
+            Self::ViewChange(message) => ("VIEW-CHANGE", of_view(message.body().view)),
+            Self::NewView(message) => ("NEW-VIEW", of_view(message.body().view)),
+            Self::Stable(certificate) => ("STABLE", place_of(certificate.vote())),
+            Self::Mute => ("MUTE", Slot::default()),
+        }
+    }
 }

@@ -113,6 +113,7 @@ mod mute;
 mod normal;
 mod recovery;
 mod retransmit;
+mod rewrite;
 mod rules;
 mod suspicion;
 mod view_change;

@@ -1,12 +1,16 @@
 //! What nodes say to each other when one of them catches up.
 
+use std::sync::Arc;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::manifest::Manifest;
 use crate::{
+    block::Block,
     engine::{Kind, Slot},
+    rewrite::Rewrite,
     storage::Stored,
-    types::{Height, Seq},
+    types::{Digest, Height, Seq},
 };
 
 /// Most bytes of blocks in one answer; the first block always fits.
@@ -89,6 +93,36 @@ const fn kind(name: &'static str, code: u8) -> Kind {
 }
 
 impl SyncPacket {
+    /// Names of its kinds.
+    pub const NAMES: [&'static str; 6] = [
+        "ASK-BLOCKS",
+        "FINAL-BLOCKS",
+        "ASK-SNAPSHOT",
+        "SNAPSHOT",
+        "ASK-PAGE",
+        "PAGE",
+    ];
+
+    /// This packet with one small change, as a liar would send it; `None` if it makes no sense there.
+    #[must_use]
+    pub fn rewrite(&self, change: Rewrite) -> Option<Self> {
+        let (Self::Blocks(blocks), Rewrite::Digest) = (self, change) else {
+            return None;
+        };
+        // The first block of the answer claims other results of its ancestors, under the true block's proof.
+        let stored = blocks.list.first()?;
+        let mut header = stored.block.header().clone();
+        header.results.state_root = Digest(header.results.state_root.0.map(|byte| !byte));
+        let lie = Stored {
+            block: Block::new(header, stored.block.transactions().to_vec()),
+            proof: Arc::clone(&stored.proof),
+        };
+        Some(Self::Blocks(Blocks {
+            list: vec![lie],
+            ..blocks.clone()
+        }))
+    }
+
     /// Its kind, and the height that it is about as slot.
     pub fn label(&self) -> (Kind, Slot) {
         let (kind, height) = match self {

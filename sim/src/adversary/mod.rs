@@ -5,13 +5,14 @@
 //! model. One deviation a file.
 
 mod equivocator;
+mod rewriter;
 mod silent;
 
 use std::{cell::Cell, cell::RefCell, rc::Rc};
 
 use consortium_node::{engine::Forks, node::Node};
 
-pub(crate) use self::{equivocator::Equivocator, silent::Silent};
+pub(crate) use self::{equivocator::Equivocator, rewriter::Rewriter, silent::Silent};
 
 /// What a coalition shares: whether its cheat is on, and the lies agreed on.
 #[derive(Debug, Default)]

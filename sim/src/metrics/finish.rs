@@ -160,6 +160,7 @@ impl Metrics {
             faults: self.fault_rows(&executed),
             usual_stall_ms: self.usual_stall_ns / 1_000_000,
             cheats: Vec::new(),
+            schedules: self.schedule_rows(),
             reorganisations: self.chains.reorganisations,
             deepest_reorganisation_blocks: self.chains.deepest,
             retracted_after_relied_blocks: self.chains.retracted_after_relied,

@@ -32,6 +32,7 @@ pub mod latency;
 pub mod load;
 mod reader;
 mod restarts;
+mod schedules;
 pub mod shared_ledger;
 mod stall;
 pub mod summary;

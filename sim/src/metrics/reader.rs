@@ -36,6 +36,8 @@ pub struct Metrics {
     pub(super) restarts: Restarts,
     pub(super) cheats: Cheats,
     pub(super) excursions: Excursions,
+    /// How often each schedule was applied.
+    pub(super) scheduled: Vec<u64>,
     /// The highest view that an honest validator entered.
     pub(super) view: u64,
     /// The longest stall, in nanoseconds, between the warm-up and the first fault or cheat.
@@ -55,6 +57,7 @@ impl Metrics {
             restarts: Restarts::default(),
             cheats: Cheats::new(&plan),
             excursions: Excursions::new(validators),
+            scheduled: vec![0; plan.schedules.len()],
             view: 0,
             usual_stall_ns: 0,
             disturbed: false,
@@ -202,6 +205,10 @@ impl Reader for Metrics {
             Fact::Cheated { cheat, tx, .. } => {
                 self.disturbed = true;
                 self.cheats.acted(*cheat, *tx, self.view);
+            }
+            Fact::Scheduled { schedule, .. } => {
+                self.disturbed = true;
+                self.scheduled[*schedule] += 1;
             }
             Fact::Truth {
                 package,

@@ -149,6 +149,7 @@ pub(super) fn milk() -> Plan {
         },
         faults: Vec::new(),
         cheats: Vec::new(),
+        schedules: Vec::new(),
         expect: Expect::default(),
         host: HostPlan {
             eager_signatures: false,

@@ -124,6 +124,9 @@ pub struct Summary {
     pub usual_stall_ms: u64,
     /// How each cheat of the plan ended.
     pub cheats: Vec<CheatRow>,
+    /// How often each schedule of the plan was applied.
+    #[serde(default)]
+    pub schedules: Vec<ScheduleRow>,
     /// Branches that an honest validator left for another, each counted once a validator.
     pub reorganisations: u64,
     /// Blocks that the deepest took off a chain.
@@ -286,6 +289,17 @@ pub struct CheatRow {
     pub end: String,
     /// Whether it changed nothing that the honest members agreed on, or was found out.
     pub stopped: bool,
+}
+
+/// How often a schedule was applied.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ScheduleRow {
+    /// What it does to what, in words.
+    pub label: String,
+    /// Messages or records that it was applied to; zero is a missed expectation.
+    pub used: u64,
+    /// The validators that it crashed and that started again.
+    pub restarts: Vec<RestartRow>,
 }
 
 /// The overall verdict on one kind of invariants.

@@ -11,6 +11,7 @@ pub mod list;
 mod page;
 pub mod plot;
 pub mod progress;
+mod schedules;
 mod seeds;
 pub mod table;
 mod write;

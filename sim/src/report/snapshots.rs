@@ -98,6 +98,7 @@ fn milk() -> Summary {
         faults: faults(),
         usual_stall_ms: 400,
         cheats: cheats(),
+        schedules: Vec::new(),
         reorganisations: 0,
         deepest_reorganisation_blocks: 0,
         retracted_after_relied_blocks: 0,

@@ -1,6 +1,6 @@
 //! The one screen: verdict first, then what was agreed on, what it cost, what broke and who cheated.
 
-use super::page::Page;
+use super::{page::Page, schedules};
 use crate::{
     metrics::{
         latency::Percentiles,
@@ -23,6 +23,7 @@ pub fn render(summary: &Summary) -> String {
     costs(&mut page, summary);
     faults(&mut page, summary);
     cheats(&mut page, summary);
+    schedules::schedules(&mut page, summary);
     invariants(&mut page, summary);
     foot(&mut page, summary);
     page.finish()
@@ -85,6 +86,7 @@ fn verdict(summary: &Summary) -> String {
         let stopped = summary.cheats.iter().filter(|c| c.stopped).count();
         words.push(format!("{stopped}/{} cheats stopped", summary.cheats.len()));
     }
+    words.extend(schedules::in_short(summary));
     words.join("  ")
 }
 
@@ -406,7 +408,7 @@ fn fault_effect(fault: &FaultRow, summary: &Summary) -> String {
 }
 
 /// How those who crashed came back: when they were current, and how much they had to fetch for it.
-fn restarts(rows: &[RestartRow]) -> Option<String> {
+pub(super) fn restarts(rows: &[RestartRow]) -> Option<String> {
     let fetched: u64 = rows.iter().map(|row| row.blocks_fetched).sum();
     let stragglers = rows.iter().filter(|row| row.catch_up_ms.is_none()).count();
     let last = rows.iter().filter_map(|row| row.catch_up_ms).max();

@@ -27,7 +27,7 @@ pub use warning::Warning;
 use self::{
     plan::{Expect, Plan},
     problem::Log,
-    read::{cheats, consensus, faults, fleet, network, people},
+    read::{cheats, consensus, faults, fleet, network, people, schedules},
     reader::{Names, Section},
     tree::Table,
 };
@@ -55,6 +55,7 @@ const KEYS: [&str; 21] = [
     "golden",
     "fault",
     "cheat",
+    "schedule",
     "expect",
     "host",
 ];
@@ -166,6 +167,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         cold_chain: fleet::cold_chain(&root, &party_names, &parties),
         faults: faults::faults(&root, &members, &member_names, length),
         cheats: cheats::cheats(&root, &members, &member_names, &fleet, length),
+        schedules: schedules::schedules(&root, &members, &member_names, length),
         expect: Expect {
             violations: cheats::violations(&root),
         },

@@ -2,10 +2,14 @@
 //!
 //! Built by the loader from what was typed; everything behind it takes a [`Plan`] and trusts it.
 
+mod schedule;
+
 use std::{path::PathBuf, time::Duration};
 
 use consortium_node::mutant::Mutant;
 use serde::{Serialize, Serializer};
+
+pub use schedule::{About, Phase, REWRITES, ScheduleKind, SchedulePlan, rewrite_in_words};
 
 use crate::time::Time;
 
@@ -59,6 +63,8 @@ pub struct Plan {
     pub faults: Vec<FaultPlan>,
     /// Who cheats.
     pub cheats: Vec<CheatPlan>,
+    /// What happens to exactly which messages and records.
+    pub schedules: Vec<SchedulePlan>,
     /// What the author expects to see.
     pub expect: Expect,
     /// How faithfully the host pays for what it models; changes no fingerprint.
@@ -75,7 +81,7 @@ impl Plan {
     pub fn has_restarts(&self) -> bool {
         let restarts =
             |fault: &FaultPlan| matches!(fault.kind, FaultKind::Crash(_)) && fault.until.is_some();
-        self.faults.iter().any(restarts)
+        self.faults.iter().any(restarts) || self.schedules_restart()
     }
 
     /// Number of validators.

@@ -86,7 +86,7 @@ pub(crate) fn warnings(plan: &Plan) -> Vec<Warning> {
     let (protocol, validators) = (plan.consensus.protocol.name(), plan.validators());
     let bears = bears(&plan.consensus.protocol, validators);
     let liars = plan.cheats.iter().flat_map(|cheat| liars(&cheat.kind));
-    let liars = validators_of(plan, &liars.collect());
+    let liars = validators_of(plan, &liars.chain(plan.rewriters()).collect());
     if liars > bears && plan.expect.violations.is_empty() {
         warnings.push(Warning::TooManyLiars {
             protocol,
@@ -151,7 +151,10 @@ fn worst_instant(plan: &Plan) -> Option<(Time, usize)> {
     };
     let faulty = |now: Time| {
         let cheats = plan.cheats.iter().filter(|c| active(c.at, c.until, now));
-        let liars: BTreeSet<_> = cheats.flat_map(|cheat| liars(&cheat.kind)).collect();
+        let liars = cheats.flat_map(|cheat| liars(&cheat.kind));
+        let lies = plan.rewrites().filter(|l| active(l.since, l.until, now));
+        let rewriters = lies.flat_map(|lie| &lie.from).copied();
+        let liars: BTreeSet<_> = liars.chain(rewriters).collect();
         let mut crashed = BTreeSet::new();
         let mut leaders = 0;
         for fault in plan.faults.iter().filter(|f| active(f.at, f.until, now)) {
@@ -171,6 +174,7 @@ fn worst_instant(plan: &Plan) -> Option<(Time, usize)> {
     };
     let starts = plan.cheats.iter().map(|cheat| cheat.at);
     let starts = starts.chain(plan.faults.iter().map(|fault| fault.at));
+    let starts = starts.chain(plan.rewrites().map(|lie| lie.since));
     starts
         .map(|at| (at, faulty(at)))
         .max_by_key(|(at, faulty)| (*faulty, std::cmp::Reverse(*at)))

@@ -70,6 +70,7 @@ pub(crate) fn plan() -> Plan {
         fleet: fleet(),
         faults: Vec::new(),
         cheats: Vec::new(),
+        schedules: Vec::new(),
         expect: Expect::default(),
         host: HostPlan {
             eager_signatures: false,

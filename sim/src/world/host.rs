@@ -30,6 +30,8 @@ pub(super) struct Host {
     pub(super) cores: Cores,
     pub(super) disk: Disk,
     pub(super) up: bool,
+    /// Whether it crashes before the next event: nothing that it wants takes place.
+    pub(super) is_doomed: bool,
     /// Counts its lives: what an earlier one left in the queue is void.
     pub(super) life: u32,
     /// When the serial stage is free.
@@ -57,6 +59,7 @@ impl Host {
             cores,
             disk,
             up: true,
+            is_doomed: false,
             life: 0,
             free_at: Time::ZERO,
             waiting: VecDeque::new(),
@@ -114,6 +117,7 @@ impl Host {
     /// The machine stops: what was not durable is gone.
     pub(super) fn stop(&mut self) {
         self.up = false;
+        self.is_doomed = false;
         self.life += 1;
         self.waiting.clear();
     }

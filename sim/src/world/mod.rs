@@ -16,6 +16,7 @@ mod packets;
 pub mod pump;
 pub mod queue;
 mod restart;
+mod schedule;
 mod trouble;
 mod validators;
 
@@ -39,6 +40,7 @@ use self::{
     host::{Host, Input},
     machine::{Clock, Cores, Prices},
     queue::Queue,
+    schedule::Schedules,
 };
 use crate::{
     adversary::{Liar, Script},
@@ -85,6 +87,8 @@ enum Event {
     FaultEnds(usize),
     /// A validator that this crash took down starts again.
     Restart { fault: usize },
+    /// What a schedule waited for is durable: the validator crashes.
+    Strike { life: u32, schedule: usize },
     /// A cheat begins.
     CheatBegins(usize),
     /// A cheat ends.
@@ -119,9 +123,10 @@ pub struct World<'r> {
     gateways: Vec<Gateway>,
     fleet: Fleet,
     scripts: Vec<Rc<Script>>,
+    schedules: Schedules,
     /// Makes the validators that start again; none in a world around given nodes.
     workshop: Option<Workshop>,
-    /// For each crash of the plan: whom it keeps down.
+    /// For each fault of the plan, then for each schedule: whom its crash keeps down.
     crashed: Vec<BTreeSet<NodeId>>,
     /// Who is starting again, and after which fault.
     reviving: BTreeMap<NodeId, usize>,
@@ -206,8 +211,9 @@ impl<'r> World<'r> {
             gateways,
             fleet: Fleet::new(plan, cast),
             scripts,
+            schedules: Schedules::new(plan, cast),
             workshop: None,
-            crashed: vec![BTreeSet::new(); plan.faults.len()],
+            crashed: vec![BTreeSet::new(); plan.faults.len() + plan.schedules.len()],
             reviving: BTreeMap::new(),
             active: vec![false; plan.faults.len()],
             draining: false,
@@ -346,6 +352,11 @@ impl<'r> World<'r> {
             Event::FaultBegins(number) => self.fault_begins(number),
             Event::FaultEnds(number) => self.fault_ends(number),
             Event::Restart { fault } => self.restart(fault, node),
+            Event::Strike { life, schedule } => {
+                if self.lives(node, life) {
+                    self.strike(schedule, node);
+                }
+            }
             Event::CheatBegins(number) => self.cheat_begins(number),
             Event::CheatEnds(number) => self.scripts[number].switch(false),
             Event::WarmedUp => self.warm = self.usage(),

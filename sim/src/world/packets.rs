@@ -2,10 +2,11 @@
 
 use consortium_node::{node::Packet, types::NodeId};
 
-use super::{Event, World, host::Input};
+use super::{Event, World, host::Input, schedule::Fate};
 
 impl World<'_> {
-    pub(super) fn send(&mut self, from: NodeId, to: NodeId, packet: &Packet) {
+    /// Carries a message over the wires, to whatever fate.
+    pub(super) fn carry(&mut self, from: NodeId, to: NodeId, packet: &Packet, fate: &Fate) {
         let (kind, slot) = packet.label();
         let bytes = packet.wire_len();
         self.trace.packet(self.now, (from, to), kind, slot, bytes);
@@ -13,7 +14,8 @@ impl World<'_> {
         *name = kind.name;
         count.messages += 1;
         count.bytes += self.net.wire_bytes(bytes);
-        for at in self.net.send(self.now, from, to, bytes) {
+        let deliveries = self.net.send(self.now, from, to, bytes);
+        for at in deliveries.into_iter().flat_map(|at| fate.arrivals(at)) {
             let packet = packet.clone();
             self.queue.push(
                 at,

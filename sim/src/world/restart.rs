@@ -61,7 +61,9 @@ impl World<'_> {
 
     /// It is a validator's turn to start again, unless another crash keeps it down.
     pub(super) fn restart(&mut self, fault: usize, node: NodeId) {
-        self.crashed[fault].remove(&node);
+        if !self.crashed[fault].remove(&node) {
+            return;
+        }
         let is_kept_down = self.crashed.iter().any(|victims| victims.contains(&node));
         if !self.hosts[node.index()].up && !is_kept_down && self.workshop.is_some() {
             self.reviving.insert(node, fault);

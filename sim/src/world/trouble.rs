@@ -70,6 +70,7 @@ impl World<'_> {
         for number in 0..self.plan.faults.len() {
             self.fault_ends(number);
         }
+        self.schedules_end();
         for script in &self.scripts {
             script.switch(false);
         }

@@ -8,7 +8,7 @@ use super::{
     Event, World,
     host::{Input, Taken},
 };
-use crate::{fact::Fact, time::Time};
+use crate::{fact::Fact, scenario::plan::Phase, time::Time};
 
 impl World<'_> {
     pub(super) fn serial(&mut self, node: NodeId, input: Input) {
@@ -49,7 +49,10 @@ impl World<'_> {
     pub(super) fn emit(&mut self, node: NodeId, actions: Vec<Action>) {
         let mut waiting: Vec<(Time, Vec<Action>)> = Vec::new();
         for action in actions {
-            let host = &mut self.hosts[node.index()];
+            let host = &self.hosts[node.index()];
+            if host.is_doomed {
+                return;
+            }
             match action {
                 Action::Arm { timer, after } => {
                     let life = host.life;
@@ -74,6 +77,9 @@ impl World<'_> {
     /// What these actions waited for is durable.
     pub(super) fn durable(&mut self, node: NodeId, actions: Vec<Action>) {
         for action in actions {
+            if self.hosts[node.index()].is_doomed {
+                return;
+            }
             self.take_place(node, action);
         }
     }
@@ -86,17 +92,31 @@ impl World<'_> {
         }
     }
 
+    /// Hands a write to the disk, or crashes over it.
     fn persist(&mut self, node: NodeId, write: Write) {
+        let strike = self.due_for_record(node, &write);
+        if let Some((schedule, Phase::BeforePersist)) = strike {
+            return self.strike(schedule, node);
+        }
         if self.plan.host.eager_wire {
             let bytes: usize = write.encode().iter().map(Vec::len).sum();
             assert_eq!(bytes, write.wire_len(), "a record misstates its length");
         }
-        let host = &mut self.hosts[node.index()];
         let waits = matches!(write, Write::Log(_));
+        let host = &mut self.hosts[node.index()];
         host.usage.logged_bytes += write.wire_len() as u64;
         let durable = host.disk.write(self.now, write);
         if waits {
             host.barrier = durable;
+        }
+        let life = host.life;
+        match strike {
+            Some((schedule, Phase::AfterDurable)) if durable > self.now => {
+                let strike = Event::Strike { life, schedule };
+                self.queue.push(durable, node, node, strike);
+            }
+            Some((schedule, _)) => self.strike(schedule, node),
+            None => {}
         }
     }
 

@@ -72,6 +72,7 @@ pub(super) fn plan(protocol: Protocol) -> Plan {
         fleet: fleet(),
         faults: Vec::new(),
         cheats: Vec::new(),
+        schedules: Vec::new(),
         expect: Expect::default(),
         host: HostPlan {
             eager_signatures: false,

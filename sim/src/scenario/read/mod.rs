@@ -6,3 +6,4 @@ pub(crate) mod faults;
 pub(crate) mod fleet;
 pub(crate) mod network;
 pub(crate) mod people;
+pub(crate) mod schedules;
