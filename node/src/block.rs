@@ -145,9 +145,9 @@ impl BorshDeserialize for Block {
     }
 }
 
-/// RFC 6962 root over the transactions' ids.
+/// RFC 6962 root over the transactions' leaves: ids, and digests of envelopes.
 fn transactions_root(transactions: &[Arc<Transaction>]) -> Digest {
-    merkle_root(transactions.iter().map(|transaction| transaction.id()))
+    merkle_root(transactions.iter().map(|transaction| transaction.leaf()))
 }
 
 /// RFC 6962 root over a list of digests (§2.1).

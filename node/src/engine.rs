@@ -47,6 +47,9 @@ pub enum ReplyRule {
     WeakQuorum,
     /// A receipt once the block is this many blocks below the head.
     Depth(u64),
+    /// The receipt of the submitter's own peer, the commit event; of others, as many equal ones as hold
+    /// one that is honest.
+    Commit,
 }
 
 /// Where a node sends a transaction that it was given.

@@ -5,8 +5,9 @@
 //! unchanged.
 //!
 //! Reading order is dependency order: [`types`], [`codec`], [`crypto`], [`membership`], [`quorum`],
-//! [`transaction`], [`block`], [`ledger`], [`contracts`], [`engine`], [`wal`], [`storage`], the protocols ([`pbft`],
-//! [`clique`], [`central`]), [`mempool`], [`sync`], and [`node`] with its one implementation, [`validator`].
+//! [`transaction`], [`endorsement`], [`block`], [`ledger`], [`contracts`], [`engine`], [`wal`],
+//! [`storage`], the protocols ([`pbft`], [`clique`], [`central`]), [`mempool`], [`sync`], and [`node`]
+//! with its implementations: [`validator`], and the machines of [`execute_order_validate`].
 
 pub mod block;
 pub mod central;
@@ -14,7 +15,9 @@ pub mod clique;
 pub mod codec;
 pub mod contracts;
 pub mod crypto;
+pub mod endorsement;
 pub mod engine;
+pub mod execute_order_validate;
 pub mod ledger;
 pub mod membership;
 pub mod mempool;

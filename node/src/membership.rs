@@ -11,11 +11,17 @@ use crate::{
     types::{ChainId, MemberId, NodeId, PartyId, View},
 };
 
-/// What a machine does.
+/// A part that a machine plays.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum NodeRole {
     /// Takes part in consensus and keeps a ledger.
     Validator,
+    /// Takes part in the ordering of envelopes and keeps no state.
+    Orderer,
+    /// Keeps a ledger of what orderers ordered and judges it.
+    Peer,
+    /// Tries transactions before they are ordered and signs what they would do. A peer as well.
+    Endorser,
     /// Buffers, submits and collects receipts for a member's devices and people.
     Gateway,
 }
@@ -27,8 +33,8 @@ pub struct NodeRecord {
     pub id: NodeId,
     /// Who runs it.
     pub member: MemberId,
-    /// What it does.
-    pub role: NodeRole,
+    /// What it does. One machine may play several roles.
+    pub roles: BTreeSet<NodeRole>,
     /// The key that its messages must be signed with.
     pub key: PublicKey,
 }

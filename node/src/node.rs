@@ -14,6 +14,7 @@ use crate::{
     engine::{
         Engine, FaultModel, Forks, Kind, Message, Refusal, ReplyRule, Slot, Status, Tale, Work,
     },
+    execute_order_validate::RolePacket,
     ledger::{Entry, Ledger},
     rewrite::{Pen, Rewrite},
     storage::{LogRecord, Recovered, Write},
@@ -33,6 +34,8 @@ pub enum Packet {
     Client(ClientPacket),
     /// Between validators, when one of them catches up.
     Sync(Arc<SyncPacket>),
+    /// Between the roles of execute-order-validate.
+    Role(RolePacket),
 }
 
 /// Between a gateway and a validator.
@@ -67,6 +70,8 @@ pub enum TxRefusal {
     Full,
     /// No block can hold it.
     TooLarge,
+    /// It came without endorsements to a node that orders or keeps envelopes and endorses nothing.
+    Unendorsed,
 }
 
 /// What a validator signs for a gateway.
@@ -215,6 +220,7 @@ impl Packet {
         let kind = match self {
             Self::Consensus(packet) => return packet.label(),
             Self::Sync(packet) => return packet.label(),
+            Self::Role(packet) => return packet.label(),
             Self::Relay(_) => RELAY,
             Self::Client(ClientPacket::Submit(_)) => SUBMIT,
             Self::Client(ClientPacket::Receipts(_)) => RECEIPTS,
@@ -227,6 +233,7 @@ impl Packet {
     pub fn wire_len(&self) -> usize {
         1 + match self {
             Self::Consensus(packet) => packet.0.wire_len(),
+            Self::Role(packet) => packet.wire_len(),
             Self::Relay(transaction) => transaction.wire_len(),
             Self::Client(ClientPacket::Submit(transaction)) => 1 + transaction.wire_len(),
             Self::Client(ClientPacket::Receipts(page)) => {
@@ -238,10 +245,20 @@ impl Packet {
         }
     }
 
+    /// What an equivocator sends in its place; see [`Message::conflicting`].
+    pub fn conflicting(&self, key: &Arc<Keypair>, me: NodeId, forks: &mut Forks) -> Option<Self> {
+        match self {
+            Self::Consensus(packet) => packet.conflicting(key, me, forks).map(Self::Consensus),
+            Self::Role(packet) => packet.conflicting(key, me, forks).map(Self::Role),
+            Self::Relay(_) | Self::Client(_) | Self::Sync(_) => None,
+        }
+    }
+
     /// What the receiver must do before it can use it.
     pub fn demand(&self) -> Demand {
         match self {
             Self::Consensus(packet) => packet.0.demand(),
+            Self::Role(packet) => packet.demand(),
             Self::Relay(transaction) | Self::Client(ClientPacket::Submit(transaction)) => Demand {
                 checks: 1,
                 hashed_bytes: transaction.wire_len() as u64,
@@ -265,6 +282,7 @@ impl Packet {
             Self::Relay(transaction) => codec::encode(&(1u8, transaction)),
             Self::Client(packet) => codec::encode(&(2u8, packet)),
             Self::Sync(packet) => codec::encode(&(3u8, packet)),
+            Self::Role(packet) => codec::encode(&(4u8, packet)),
         }
     }
 
@@ -280,6 +298,7 @@ impl Packet {
             1 => Self::Relay(codec::decode(body)?),
             2 => Self::Client(codec::decode(body)?),
             3 => Self::Sync(codec::decode(body)?),
+            4 => Self::Role(codec::decode(body)?),
             _ => return Err(CodecError::refused("an unknown kind of packet")),
         })
     }

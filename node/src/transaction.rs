@@ -1,12 +1,18 @@
 //! What parties sign: calls of contracts, with a number that makes each happen once.
+//!
+//! On the wire an order stands alone, or in an *envelope* with the endorsements of its effects. Orders
+//! begin with their number, and the greatest number there is executes nowhere (see the ledger's replay
+//! window): eight bytes of it announce an envelope. So an order alone has no byte to spare for the
+//! question.
 
 use std::sync::Arc;
 
-use borsh::{BorshDeserialize, BorshSerialize};
+use borsh::{BorshDeserialize, BorshSerialize, io::Read as _};
 
 use crate::{
     codec,
     crypto::{Keypair, SIGNATURE_LEN, Signable, Signed},
+    endorsement::Endorsed,
     types::{Digest, NodeId, PartyId, TxId},
 };
 
@@ -78,11 +84,16 @@ impl Signable for Order {
     const DOMAIN: &'static str = "order";
 }
 
-/// A signed order with its id and size, which are computed once.
+/// Announces an envelope where the number of an order is expected.
+const ENVELOPE: u64 = u64::MAX;
+
+/// A signed order with its id and size, which are computed once; with endorsements it is an envelope.
 #[derive(Clone, Debug)]
 pub struct Transaction {
     signed: Signed<Order>,
+    endorsed: Option<Arc<Endorsed>>,
     id: TxId,
+    leaf: Digest,
     wire_len: usize,
 }
 
@@ -102,17 +113,58 @@ impl Transaction {
 
     /// Signs an order.
     pub fn sign_order(key: &Arc<Keypair>, party: PartyId, order: Order) -> Arc<Self> {
-        Arc::new(Self::new(key.sign(party, order)))
+        Arc::new(Self::new(key.sign(party, order), None))
     }
 
-    fn new(signed: Signed<Order>) -> Self {
+    fn new(signed: Signed<Order>, endorsed: Option<Arc<Endorsed>>) -> Self {
         let id = codec::digest("transaction", &(signed.signer(), signed.body()));
         let body = borsh::object_length(signed.body()).expect("orders are finite");
-        Self {
+        let mut transaction = Self {
             signed,
+            endorsed,
             id,
+            leaf: id,
             wire_len: body + 4 + SIGNATURE_LEN,
+        };
+        if transaction.is_wrapped() {
+            let endorsed = transaction.endorsed.as_ref();
+            transaction.wire_len += 9 + endorsed.map_or(0, |endorsed| endorsed.wire_len());
         }
+        if transaction.endorsed.is_some() {
+            transaction.leaf = codec::digest("envelope", &transaction);
+        }
+        transaction
+    }
+
+    /// The same order in an envelope with endorsements of its effects. It keeps its id.
+    #[must_use]
+    pub fn with_endorsements(&self, endorsed: Endorsed) -> Arc<Self> {
+        Arc::new(Self::new(self.signed.clone(), Some(Arc::new(endorsed))))
+    }
+
+    /// The endorsements of its effects, if it is an envelope.
+    pub fn endorsed(&self) -> Option<&Arc<Endorsed>> {
+        self.endorsed.as_ref()
+    }
+
+    /// What stands for it in a block's root of transactions: the id of an order; of an envelope the
+    /// digest of all its bytes, signatures too, so that whoever validates the block judges the same.
+    pub fn leaf(&self) -> Digest {
+        self.leaf
+    }
+
+    /// Signatures that a receiver checks: the party's and the endorsers'.
+    pub fn signatures(&self) -> usize {
+        1 + self
+            .endorsed
+            .as_ref()
+            .map_or(0, |endorsed| endorsed.endorsers().len())
+    }
+
+    /// Whether its encoding is that of an envelope. An order of the number that announces one is put
+    /// into an empty one.
+    fn is_wrapped(&self) -> bool {
+        self.endorsed.is_some() || self.nonce() == ENVELOPE
     }
 
     /// Digest of signer and order.
@@ -171,13 +223,33 @@ impl Eq for Transaction {}
 
 impl BorshSerialize for Transaction {
     fn serialize<W: borsh::io::Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
-        self.signed.serialize(writer)
+        if !self.is_wrapped() {
+            return self.signed.serialize(writer);
+        }
+        ENVELOPE.serialize(writer)?;
+        self.signed.serialize(writer)?;
+        self.endorsed.serialize(writer)
     }
 }
 
 impl BorshDeserialize for Transaction {
     fn deserialize_reader<R: borsh::io::Read>(reader: &mut R) -> borsh::io::Result<Self> {
-        Signed::deserialize_reader(reader).map(Self::new)
+        let first = u64::deserialize_reader(reader)?;
+        if first != ENVELOPE {
+            let number = first.to_le_bytes();
+            let mut whole = number.as_slice().chain(reader);
+            return Ok(Self::new(Signed::deserialize_reader(&mut whole)?, None));
+        }
+        let signed = Signed::<Order>::deserialize_reader(reader)?;
+        let endorsed = Option::<Arc<Endorsed>>::deserialize_reader(reader)?;
+        if endorsed.is_none() && signed.body().nonce != ENVELOPE {
+            let needless = "an empty envelope around an order that needs none";
+            return Err(borsh::io::Error::new(
+                borsh::io::ErrorKind::InvalidData,
+                needless,
+            ));
+        }
+        Ok(Self::new(signed, endorsed))
     }
 }
 
@@ -192,6 +264,55 @@ pub enum Outcome {
     /// Not executed at all: the number was used before or is too old, or the party may not write.
     /// A correct committee never orders such a transaction.
     Void(String),
+    /// Ordered as an envelope and found invalid: nothing changed, not even the party's replay window,
+    /// so the same order may be endorsed and ordered again.
+    Invalid(Invalidity),
+}
+
+impl Outcome {
+    /// Whether the order was carried out, which uses up its number.
+    pub fn is_executed(&self) -> bool {
+        matches!(self, Self::Ok | Self::Reverted(_))
+    }
+}
+
+/// Why an envelope that was ordered has no effect (Androulaki et al. 2018, §3.4).
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Debug,
+    thiserror::Error,
+    BorshSerialize,
+    BorshDeserialize,
+)]
+pub enum Invalidity {
+    /// It is an order without endorsements.
+    #[error("it carries no endorsements")]
+    Unendorsed,
+    /// The party that it names did not sign it, or may not write.
+    #[error("it is not signed by a party that may write")]
+    Unauthorised,
+    /// What was endorsed is not a call of this order that uses up its number.
+    #[error("what was endorsed is not this order")]
+    Mismatch,
+    /// Too few endorsers signed what it says.
+    #[error("{signers} endorsers signed it where {needed} are needed")]
+    Policy {
+        /// Endorsers that did.
+        signers: u32,
+        /// Endorsers that the policy asks for.
+        needed: u32,
+    },
+    /// Something that it read has been written since (multi-version concurrency control).
+    #[error("what it read at place {read} of its read set has changed")]
+    ReadConflict {
+        /// The first such read.
+        read: u32,
+    },
 }
 
 /// What a call did to a contract, for those who watch.
@@ -247,6 +368,20 @@ mod tests {
         let back: Transaction = codec::decode(&bytes).expect("well-formed");
         assert_eq!(back.id(), transaction.id());
         assert!(back.signed().verify(ChainId(3), &key.public()));
+    }
+
+    #[test]
+    fn an_order_of_the_number_that_announces_envelopes_survives_the_wire_too() {
+        let key = Keypair::from_seed([7; 32], ChainId(3), SignatureMode::Lazy);
+        let call = sample().1.call().clone();
+        let transaction = Transaction::sign(&key, PartyId(2), u64::MAX, call);
+        let bytes = codec::encode(&*transaction);
+        assert_eq!(bytes.len(), transaction.wire_len());
+        let back: Transaction = codec::decode(&bytes).expect("well-formed");
+        assert_eq!(
+            (back.id(), back.leaf()),
+            (transaction.id(), transaction.id())
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use consortium_node::{
+    execute_order_validate,
     ledger::{
         Ledger,
         audit::{self, AuditFault, Auditor, Evidence, Page},
@@ -18,7 +19,7 @@ use consortium_node::{
 use crate::{
     cast::Cast,
     fact::Fact,
-    scenario::plan::{CheatKind, Plan, Protocol},
+    scenario::plan::{CheatKind, Ordering, Plan, Protocol},
 };
 
 /// Audits the copies that the plan's cheats rewrote, and tells what the auditor found.
@@ -47,6 +48,13 @@ pub fn audit_rewritten_copies(plan: &Plan, cast: &Cast, ledgers: &[Ledger]) -> V
 pub fn findings(plan: &Plan, cast: &Cast, ledger: &Ledger, copy: &[Page]) -> Vec<String> {
     let evidence = match plan.consensus.protocol {
         Protocol::Pbft(_) => Evidence::Certificates(&cast.committee, pbft::COMMIT),
+        Protocol::ExecuteOrderValidate(ref roles) => {
+            let phase = match roles.ordering {
+                Ordering::Single(_) => execute_order_validate::ORDERED,
+                Ordering::Pbft(_) => pbft::COMMIT,
+            };
+            Evidence::Certificates(cast.deciders(), phase)
+        }
         // A database's word and depth are nothing that an outsider could check.
         Protocol::Clique(_) | Protocol::Central => Evidence::Nothing,
     };

@@ -7,13 +7,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use consortium_node::{
     crypto::{Keypair, SignatureMode},
+    execute_order_validate::{Channel, Policy},
     membership::{Committee, NodeRecord, NodeRole, Party, Permission, Registry},
     types::{ChainId, MemberId, NodeId, PartyId},
 };
 
 use crate::{
     rng::Seed,
-    scenario::plan::{CheatKind, MemberIndex, PartyIndex, Plan},
+    scenario::plan::{CheatKind, Endorsers, MemberIndex, Ordering, PartyIndex, Plan, Protocol},
 };
 
 /// Everyone with their keys.
@@ -23,6 +24,8 @@ pub struct Cast {
     pub registry: Arc<Registry>,
     /// The validators.
     pub committee: Arc<Committee>,
+    /// Who orders, endorses and keeps the ledger, where these are not the same.
+    pub channel: Option<Arc<Channel>>,
     /// Keys of all nodes, by [`NodeId`].
     pub node_keys: Vec<Arc<Keypair>>,
     /// Keys of all parties, by [`PartyId`].
@@ -57,27 +60,37 @@ impl Cast {
             .map(|node| (node.id, node.key))
             .collect();
         let liars = liars(plan);
+        let registry = Arc::new(Registry {
+            chain,
+            members: plan
+                .members
+                .iter()
+                .map(|member| member.name.clone())
+                .collect(),
+            parties: party_records(plan, &party_keys),
+            nodes,
+        });
+        let nodes = &registry.nodes;
         Self {
             committee: Committee::new(chain, committee),
+            channel: channel(plan, &registry),
             honest: nodes[..validators]
                 .iter()
                 .map(|n| !liars.contains(&n.member.index()))
                 .collect(),
-            registry: Arc::new(Registry {
-                chain,
-                members: plan
-                    .members
-                    .iter()
-                    .map(|member| member.name.clone())
-                    .collect(),
-                nodes,
-                parties: party_records(plan, &party_keys),
-            }),
+            registry,
             node_keys,
             party_keys,
             validators,
             parties: plan.parties.len(),
         }
+    }
+
+    /// Who decides on blocks: the orderers, or else all validators.
+    pub fn deciders(&self) -> &Arc<Committee> {
+        self.channel
+            .as_ref()
+            .map_or(&self.committee, |channel| &channel.orderers)
     }
 
     /// The validators, in turn order.
@@ -152,20 +165,60 @@ fn liars(plan: &Plan) -> BTreeSet<MemberIndex> {
     cheaters.chain(plan.rewriters()).collect()
 }
 
+/// The roles of execute-order-validate.
+fn channel(plan: &Plan, registry: &Arc<Registry>) -> Option<Arc<Channel>> {
+    let Protocol::ExecuteOrderValidate(roles) = &plan.consensus.protocol else {
+        return None;
+    };
+    let among = |wanted: NodeRole| {
+        let nodes = registry.nodes.iter();
+        let nodes = nodes.filter(move |node| node.roles.contains(&wanted));
+        nodes.map(|node| (node.id, node.key))
+    };
+    let committee = |role| Committee::new(registry.chain, among(role).collect());
+    Some(Arc::new(Channel {
+        registry: Arc::clone(registry),
+        orderers: committee(NodeRole::Orderer),
+        policy: Policy::new(committee(NodeRole::Endorser), roles.policy),
+        peers: among(NodeRole::Peer).map(|(id, _)| id).collect(),
+    }))
+}
+
+/// What the validator of this number does, the first (or not) of this member.
+fn roles(plan: &Plan, number: usize, member: MemberIndex, first: bool) -> BTreeSet<NodeRole> {
+    let Protocol::ExecuteOrderValidate(eov) = &plan.consensus.protocol else {
+        return BTreeSet::from([NodeRole::Validator]);
+    };
+    let orders = match &eov.ordering {
+        Ordering::Single(None) => number == 0,
+        Ordering::Single(Some(orderer)) => first && member == *orderer,
+        Ordering::Pbft(_) => true,
+    };
+    let endorses = match &eov.endorsers {
+        Endorsers::First(count) => number < *count,
+        Endorsers::Members(members) => first && members.contains(&member),
+    };
+    let orderer = orders.then_some(NodeRole::Orderer);
+    let endorser = endorses.then_some(NodeRole::Endorser);
+    let roles = [Some(NodeRole::Peer), orderer, endorser];
+    roles.into_iter().flatten().collect()
+}
+
 fn node_records(plan: &Plan, keys: &[Arc<Keypair>]) -> Vec<NodeRecord> {
-    let validators =
-        plan.members.iter().enumerate().flat_map(|(m, member)| {
-            std::iter::repeat_n((m, NodeRole::Validator), member.validators)
-        });
-    let gateways = (0..plan.members.len()).map(|m| (m, NodeRole::Gateway));
+    let members = plan.members.iter().enumerate();
+    let validators = members
+        .flat_map(|(m, member)| (0..member.validators).map(move |place| (m, place == 0)))
+        .enumerate()
+        .map(|(number, (m, first))| (m, roles(plan, number, m, first)));
+    let gateways = (0..plan.members.len()).map(|m| (m, BTreeSet::from([NodeRole::Gateway])));
     validators
         .chain(gateways)
         .zip(keys)
         .enumerate()
-        .map(|(id, ((member, role), key))| NodeRecord {
+        .map(|(id, ((member, roles), key))| NodeRecord {
             id: NodeId(id as u16),
             member: MemberId(member as u16),
-            role,
+            roles,
             key: key.public(),
         })
         .collect()

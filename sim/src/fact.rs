@@ -68,6 +68,8 @@ pub enum Rejection {
     Sequence,
     /// A validator at the door.
     Door(TxRefusal),
+    /// The gateway: whenever it was ordered, what it had read had changed.
+    Conflicts,
 }
 
 /// Something that happened.

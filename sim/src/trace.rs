@@ -124,6 +124,10 @@ impl Trace {
                 self.0.word(2);
                 self.0.text(reason);
             }
+            Outcome::Invalid(reason) => {
+                self.0.word(3);
+                self.0.text(&reason.to_string());
+            }
         }
     }
 
@@ -132,6 +136,7 @@ impl Trace {
             Rejection::Role => self.0.word(0),
             Rejection::Sequence => self.0.word(1),
             Rejection::Door(refusal) => self.0.pair(2, refusal as u64),
+            Rejection::Conflicts => self.0.word(3),
         }
     }
 

@@ -36,7 +36,7 @@ mod harness;
 /// A crash, a partition, a cut link, a gateway off line, an equivocating primary, bad readings; loss,
 /// duplicates, jitter and skewed clocks throughout.
 const EVENTFUL: &str = include_str!("data/eventful.toml");
-const PROTOCOLS: [&str; 3] = ["pbft", "clique", "central"];
+const PROTOCOLS: [&str; 4] = ["pbft", "clique", "central", "execute-order-validate"];
 
 /// What must be equal when runs are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,10 +93,15 @@ fn one_seed_is_one_run() {
 /// What the eventful scenario comes to, on every machine and in every profile. A change of what a run
 /// does changes the trace, and a change of who decides what changes the outcome: when one was meant to,
 /// put here what this test prints, `cargo test -p consortium-sim --test determinism golden`.
-const GOLDEN: [(&str, &str, &str); 3] = [
+const GOLDEN: [(&str, &str, &str); 4] = [
     ("pbft", "9313fdb9b16148c4", "f0ea47ffbb4865af"),
     ("clique", "7a14dc5663dd8056", "37944883e17df33e"),
     ("central", "4543814ed19d0f95", "c2ed7e543a5be77d"),
+    (
+        "execute-order-validate",
+        "a9935e1fa46b8623",
+        "211ec7bd5b7b42a7",
+    ),
 ];
 
 #[test]
@@ -122,8 +127,8 @@ fn runs_beside_each_other_are_the_runs_that_they_are_alone() {
             .map(|run| run.join().expect("it ends"))
             .collect()
     });
-    assert_eq!(together[..3], alone);
-    assert_eq!(together[3..], alone);
+    assert_eq!(together[..4], alone);
+    assert_eq!(together[4..], alone);
 }
 
 #[test]
@@ -171,26 +176,28 @@ fn what_the_host_saves_itself_changes_nothing() {
     }
 }
 
-/// Crashes that end, with all that can become of a disk.
-const RESTARTS: &str = "fault=[\
-    {kind='crash', target='primary', at='2m', for='11s'},\
-    {kind='crash', target='Carrier 2', at='150s', for='20s', disk='kept'},\
-    {kind='crash', target='Store', at='200s', for='5s', disk='rotten'},\
-    {kind='crash', target='all', at='4m', for='10s', stagger='1500ms'},\
-    {kind='crash', target='all', at='5m', for='1s', disk='kept'},\
-    {kind='link-loss', loss=0.2, at='6m', for='1m'},\
-    {kind='crash', target='Milk Producer', at='7m', for='30s', disk='rolled-back'},\
-    {kind='crash', target='primary', at='9m', for='30s', disk='lost'}]";
+/// Four minutes with crashes that end, and most of what can become of a disk.
+const RESTARTS: [&str; 3] = [
+    "duration=\"4m\"",
+    "cheat=[]",
+    "fault=[\
+     {kind='crash', target='primary', at='70s', for='11s'},\
+     {kind='crash', target='Carrier 2', at='100s', for='10s', disk='kept'},\
+     {kind='crash', target='Store', at='120s', for='5s', disk='rotten'},\
+     {kind='crash', target='all', at='140s', for='5s', stagger='1s'},\
+     {kind='link-loss', loss=0.2, at='170s', for='10s'},\
+     {kind='crash', target='Store', at='200s', for='10s', disk='rolled-back'}]",
+];
 
 /// With eager wires, disks hold bytes and are read from them.
 #[test]
 fn disks_of_bytes_and_disks_of_records_start_the_same_machines_again() {
     for protocol in PROTOCOLS {
-        let records = eventful(protocol, &[RESTARTS]);
-        assert_eq!(eventful(protocol, &[RESTARTS]), records, "{protocol}");
-        let bytes = eventful(protocol, &[RESTARTS, "host.wire=\"eager\""]);
-        assert_eq!(bytes, records, "{protocol}");
-        let healthy = eventful(protocol, &["fault=[]"]);
+        let records = eventful(protocol, &RESTARTS);
+        assert_eq!(eventful(protocol, &RESTARTS), records, "{protocol}");
+        let bytes = [&RESTARTS[..], &["host.wire=\"eager\""]].concat();
+        assert_eq!(eventful(protocol, &bytes), records, "{protocol}");
+        let healthy = eventful(protocol, &[RESTARTS[0], RESTARTS[1], "fault=[]"]);
         assert_ne!(
             records.trace, healthy.trace,
             "{protocol}: something happened"
@@ -202,8 +209,8 @@ fn disks_of_bytes_and_disks_of_records_start_the_same_machines_again() {
 fn what_is_left_on_a_disk_follows_from_the_seed_and_makes_a_difference() {
     let with = |disk: &str| {
         let fault =
-            format!("fault=[{{kind='crash', target='all', at='4m', for='10s', disk='{disk}'}}]");
-        eventful("pbft", &[&fault]).trace
+            format!("fault=[{{kind='crash', target='Store', at='2m', for='10s', disk='{disk}'}}]");
+        eventful("pbft", &[RESTARTS[0], RESTARTS[1], &fault]).trace
     };
     let traces = ["kept", "lost", "rolled-back"].map(with);
     assert_eq!(traces, ["kept", "lost", "rolled-back"].map(with));

@@ -151,3 +151,64 @@ fn clique_sends_n_minus_1_messages_a_block() {
         assert_eq!(sent(&ending, "NEW-BLOCK"), (n - 1) * blocks, "n = {n}");
     }
 }
+
+/// e endorsers, one orderer, p peers on other machines than the orderer's.
+#[test]
+fn execute_order_validate_sends_2e_1_p_and_1_messages_a_transaction_in_five_delays() {
+    for (n, e) in [(4_u64, 1), (4, 2), (4, 4), (7, 3), (10, 2)] {
+        let endorsers = format!("consensus.execute_order_validate.endorsers={e}");
+        let overrides = ["consensus.protocol=execute-order-validate", &endorsers];
+        // The custodian's own peer is not the orderer's.
+        let (ending, watch) = play(&quiet(n as usize, "M1"), &overrides);
+        assert_all(&watch.answer_times(), 5 * DELTA);
+        let requests = watch.submitted.len() as u64;
+        assert_eq!(watch.answered.len() as u64, requests, "n = {n}, e = {e}");
+        assert_eq!(sent(&ending, "PROPOSE"), e * requests);
+        assert_eq!(sent(&ending, "ENDORSEMENT"), e * requests);
+        assert_eq!(sent(&ending, "SUBMIT"), requests);
+        assert_eq!(sent(&ending, "DELIVER"), (n - 1) * requests);
+        assert_eq!(sent(&ending, "RECEIPTS"), requests, "the commit event");
+        for kind in ["RELAY", "BLOCK", "FETCH", "REFUSED"] {
+            assert_eq!(sent(&ending, kind), 0, "n = {n}: {kind}");
+        }
+    }
+}
+
+#[test]
+fn execute_order_validate_beside_the_orderer_saves_a_delay_and_a_write_costs_what_it_costs() {
+    let protocol = "consensus.protocol=execute-order-validate";
+    let (_, watch) = play(&quiet(4, "M0"), &[protocol]);
+    assert_all(&watch.answer_times(), 4 * DELTA);
+    let (_, watch) = play(&quiet(4, "M1"), &[protocol, "machine.fsync=\"3ms\""]);
+    assert_all(&watch.answer_times(), 5 * DELTA + Duration::from_millis(3));
+    let (_, watch) = play(
+        &quiet(4, "M1"),
+        &[
+            protocol,
+            "consensus.batch.max_transactions=2",
+            "consensus.batch.max_age=\"40ms\"",
+        ],
+    );
+    assert_all(&watch.answer_times(), 5 * DELTA + Duration::from_millis(40));
+}
+
+/// Any engine orders: PBFT's three delays and messages come in between, and no block travels twice,
+/// because every peer has an orderer beside it.
+#[test]
+fn execute_order_validate_over_pbft_takes_its_delays_and_messages_on_top() {
+    let overrides = [
+        "consensus.protocol=execute-order-validate",
+        "consensus.execute_order_validate.ordering=pbft",
+    ];
+    let (ending, watch) = play(&quiet(4, "M0"), &overrides);
+    // Proposal, endorsement, envelope, three phases, commit event; M0 leads.
+    assert_all(&watch.answer_times(), 7 * DELTA);
+    let requests = watch.submitted.len() as u64;
+    let agreement: u64 = ["PRE-PREPARE", "PREPARE", "COMMIT"]
+        .iter()
+        .map(|kind| sent(&ending, kind))
+        .sum();
+    assert_eq!(agreement, 2 * 4 * 3 * requests);
+    assert_eq!(sent(&ending, "DELIVER"), 0);
+    assert_eq!(sent(&ending, "RECEIPTS"), requests);
+}

@@ -149,8 +149,7 @@ fn validators_that_crash_in_turn_each_come_back_in_time_for_the_next() {
 fn a_validator_that_two_crashes_keep_down_waits_for_both() {
     let faults = "{kind='crash', target='Store', at='30m', for='2m'}, \
                   {kind='crash', target='all', at='31m', for='3m'}";
-    // No checkpoint meanwhile: what Store lacks is in the others' logs.
-    let played = hour(faults, &["consensus.pbft.checkpoint_interval=128"]);
+    let played = hour(faults, &[]);
     assert_whole(&played, "twice");
     let [first, second] = played.measured.summary.faults.as_slice() else {
         panic!("two faults were planned");

@@ -68,7 +68,7 @@ fn weather(seed: u64) -> String {
     let loss = draws.below(30);
     let transport = draws.one(&["in-order", "datagram"]);
     text.line(format_args!(
-        "# A storm, then calm\nseed = {seed}\nduration = \"45s\"\ndrain = \"5m\"\nclock_skew = \"{skew}ms\""
+        "# A storm, then calm\nseed = {seed}\nduration = \"60s\"\ndrain = \"5m\"\nclock_skew = \"{skew}ms\""
     ));
     text.line(format_args!(
         "[network]\nmatrix = \"uniform\"\nlatency = \"{}ms\"\nloss = {}\ntransport = \"{transport}\"",

@@ -13,7 +13,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crate::{
     block::Block,
     codec,
-    ledger::{Execution, Executor, State, replay::ReplayWindow},
+    ledger::{Execution, Executor, State, Store, replay::ReplayWindow},
     membership::{Permission, Registry},
     transaction::{Call, ContractId, Outcome, Receipt, Transaction, Transition, Value},
     types::{Digest, PartyId},
@@ -155,8 +155,11 @@ pub fn template_of(state: &State, contract: ContractId) -> Option<String> {
 }
 
 fn load(state: &State, contract: ContractId) -> Option<Stored> {
-    let bytes = state.get(&key(contract))?;
-    Some(codec::decode(bytes).expect("the state holds what we wrote"))
+    state.get(&key(contract)).map(parse)
+}
+
+fn parse(bytes: &[u8]) -> Stored {
+    codec::decode(bytes).expect("the state holds what we wrote")
 }
 
 /// Executes blocks of contract calls: the executor that every member runs.
@@ -181,7 +184,8 @@ impl Executor for ContractExecutor {
 }
 
 impl ContractExecutor {
-    fn execute_one(&self, state: &mut State, transaction: &Transaction) -> Receipt {
+    /// Executes one transaction, or finds out what it would do: that depends on what is written to.
+    pub fn execute_one(&self, state: &mut impl Store, transaction: &Transaction) -> Receipt {
         let (outcome, transition) = match self.admit(state, transaction) {
             Err(reason) => (Outcome::Void(reason), None),
             Ok(()) => match call(state, transaction) {
@@ -197,14 +201,14 @@ impl ContractExecutor {
     }
 
     /// Consumes the transaction's number, if its party may write and the number is unused.
-    fn admit(&self, state: &mut State, transaction: &Transaction) -> Result<(), String> {
+    fn admit(&self, state: &mut impl Store, transaction: &Transaction) -> Result<(), String> {
         let party = transaction.party();
         match self.registry.party(party).map(|record| record.permission) {
             Some(Permission::Write) => {}
             Some(Permission::Read) => return Err(format!("{party} may only read")),
             None => return Err(format!("{party} is unknown")),
         }
-        let mut window = ReplayWindow::load(state, party);
+        let mut window = ReplayWindow::read(state, party);
         window
             .insert(transaction.nonce())
             .map_err(|fault| fault.to_string())?;
@@ -214,7 +218,7 @@ impl ContractExecutor {
 }
 
 /// Carries a call out, or leaves the state as it was.
-fn call(state: &mut State, transaction: &Transaction) -> Result<Transition, Rejection> {
+fn call(state: &mut impl Store, transaction: &Transaction) -> Result<Transition, Rejection> {
     let caller = transaction.party();
     let (contract, template, function, step) = match transaction.call() {
         Call::Create {
@@ -231,7 +235,8 @@ fn call(state: &mut State, transaction: &Transaction) -> Result<Transition, Reje
             function,
             arguments,
         } => {
-            let stored = load(state, *contract).ok_or(Rejection::UnknownContract(contract.0))?;
+            let stored = state.read(&key(*contract)).map(parse);
+            let stored = stored.ok_or(Rejection::UnknownContract(contract.0))?;
             let kind = Template::find(&stored.template).expect("it was created with it");
             let step = (kind.invoke)(&stored.body, caller, function, arguments)?;
             (*contract, kind, function.as_str(), step)
@@ -241,7 +246,7 @@ fn call(state: &mut State, transaction: &Transaction) -> Result<Transition, Reje
         template: template.name.to_owned(),
         body: step.body,
     };
-    state.insert(&key(contract), &codec::encode(&stored));
+    state.write(&key(contract), &codec::encode(&stored));
     Ok(Transition {
         contract,
         function: function.to_owned(),

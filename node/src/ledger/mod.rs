@@ -15,7 +15,7 @@ use std::{
 use crate::{
     block::{self, Block, Finality, Results},
     codec,
-    transaction::Receipt,
+    transaction::{Outcome, Receipt},
     types::{BlockId, Digest, Height, PartyId, TxId},
 };
 
@@ -26,7 +26,7 @@ mod snapshot;
 pub mod state;
 
 pub use snapshot::Snapshot;
-pub use state::{State, StateProof};
+pub use state::{State, StateProof, Store};
 
 /// Snapshots that are kept below the final height at most, so that state can be proven under the
 /// newest final header, whose results lag behind it.
@@ -63,6 +63,12 @@ impl Entry {
 pub trait Executor {
     /// Executes a block on the state that its parent left.
     fn execute(&self, parent: &State, block: &Block) -> Execution;
+
+    /// Whether it executes at all. An ordering service does not look into what it orders: its headers
+    /// carry the results of genesis, and it answers no submitter.
+    fn executes(&self) -> bool {
+        true
+    }
 }
 
 /// What executing a block gave. Cheap to clone, so that nodes can share it.
@@ -273,10 +279,16 @@ impl Ledger {
             "each transaction has a receipt"
         );
         for (place, receipt) in execution.receipts.iter().enumerate() {
-            // Should a transaction stand on the chain twice, its first receipt is the true one.
-            self.receipts
-                .entry(receipt.tx)
-                .or_insert((height, place as u32));
+            // Should a transaction stand on the chain twice, its first receipt is the true one, unless
+            // it was invalid then.
+            let earlier = self.receipts.get(&receipt.tx).map(|(at, place)| {
+                let entry = self.entries.get(at.0 as usize);
+                let receipts = entry.map_or(&execution.receipts, |entry| &entry.receipts);
+                &receipts[*place as usize].outcome
+            });
+            if earlier.is_none_or(|outcome| matches!(outcome, Outcome::Invalid(_))) {
+                self.receipts.insert(receipt.tx, (height, place as u32));
+            }
         }
         self.heights.insert(block.id(), height);
         self.snapshots.push_back(execution.state);

@@ -173,7 +173,7 @@ impl TransactionProof {
         Ok(Self {
             block: FinalHeader::of(entry)?,
             transaction: Arc::clone(&transactions[place]),
-            inclusion: Inclusion::new(transactions.iter().map(|t| t.id()), place),
+            inclusion: Inclusion::new(transactions.iter().map(|t| t.leaf()), place),
         })
     }
 
@@ -186,7 +186,7 @@ impl TransactionProof {
     pub fn verify(&self, committee: &Committee, commit: Phase) -> Result<&Header, ProofFault> {
         let header = self.block.verify(committee, commit)?;
         self.inclusion
-            .verify(&header.transactions_root, self.transaction.id())?;
+            .verify(&header.transactions_root, self.transaction.leaf())?;
         Ok(header)
     }
 

@@ -8,7 +8,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use super::State;
+use super::{State, Store};
 use crate::{codec, types::PartyId};
 
 /// How far below its highest executed number a party may still deliver.
@@ -55,14 +55,23 @@ pub enum ReplayFault {
 impl ReplayWindow {
     /// The window of a party, as a state holds it.
     pub fn load(state: &State, party: PartyId) -> Self {
-        state.get(&key(party)).map_or_else(Self::default, |bytes| {
+        Self::parse(state.get(&key(party)))
+    }
+
+    /// The same from whatever execution reads.
+    pub fn read(store: &mut impl Store, party: PartyId) -> Self {
+        Self::parse(store.read(&key(party)))
+    }
+
+    fn parse(bytes: Option<&[u8]>) -> Self {
+        bytes.map_or_else(Self::default, |bytes| {
             codec::decode(bytes).expect("the state holds what `store` wrote")
         })
     }
 
-    /// Puts the window of a party into a state.
-    pub fn store(&self, state: &mut State, party: PartyId) {
-        state.insert(&key(party), &codec::encode(self));
+    /// Puts the window of a party where execution writes.
+    pub fn store(&self, store: &mut impl Store, party: PartyId) {
+        store.write(&key(party), &codec::encode(self));
     }
 
     /// The least number that may still execute.

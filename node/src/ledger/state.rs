@@ -24,6 +24,24 @@ pub mod pages;
 const LEAF: &[u8] = &[0];
 const BRANCH: &[u8] = &[1];
 
+/// What execution reads and writes: a state, or a view of one that takes notes.
+pub trait Store {
+    /// The value of `key`.
+    fn read(&mut self, key: &[u8]) -> Option<&[u8]>;
+    /// Sets the value of `key`.
+    fn write(&mut self, key: &[u8], value: &[u8]);
+}
+
+impl Store for State {
+    fn read(&mut self, key: &[u8]) -> Option<&[u8]> {
+        self.get(key)
+    }
+
+    fn write(&mut self, key: &[u8], value: &[u8]) {
+        self.insert(key, value);
+    }
+}
+
 /// A map from bytes to bytes with a root that commits to all of it. Cloning takes a snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct State {

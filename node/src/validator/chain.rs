@@ -145,7 +145,9 @@ impl<E: Engine> Validator<E> {
             self.mempool.remove(&transaction.id());
         }
         self.drop_spent(&entry, actions);
-        actions.work.executed += entry.block.transactions().len() as u32;
+        if self.executor.executes() {
+            actions.work.executed += entry.block.transactions().len() as u32;
+        }
         self.tree.remove(&id);
         self.look_again = true;
         let results = entry.results;
@@ -174,7 +176,7 @@ impl<E: Engine> Validator<E> {
     fn rely_up_to(&mut self, height: Height, actions: &mut Actions) {
         while self.relied < height {
             let entry = self.rely(self.relied.next(), actions);
-            if self.engine.answers() {
+            if self.engine.answers() && self.executor.executes() {
                 self.answer(&entry, |_| true, actions);
             }
         }
@@ -197,7 +199,7 @@ impl<E: Engine> Validator<E> {
         height: Height,
         actions: &mut Actions,
     ) {
-        if self.engine.answers() {
+        if self.engine.answers() && self.executor.executes() {
             let entry = Arc::clone(self.ledger.entry(height).expect("it has a receipt there"));
             let tx = transaction.id();
             self.answer(&entry, |candidate| *candidate == tx, actions);

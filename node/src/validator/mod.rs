@@ -188,7 +188,8 @@ impl<E: Engine> Validator<E> {
             Packet::Client(ClientPacket::Submit(transaction)) => {
                 self.admit(now, transaction, Some(from), actions);
             }
-            Packet::Client(ClientPacket::Receipts(_) | ClientPacket::Refused { .. }) => {
+            Packet::Role(_)
+            | Packet::Client(ClientPacket::Receipts(_) | ClientPacket::Refused { .. }) => {
                 actions.note(Note::Refused(Refusal::WrongSender));
             }
         }

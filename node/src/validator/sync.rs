@@ -101,7 +101,7 @@ impl<E: Engine> Validator<E> {
         actions: &mut Actions,
     ) -> Result<(), Refusal> {
         let record = self.me.registry.node(from);
-        let validator = record.is_some_and(|record| record.role == NodeRole::Validator);
+        let validator = record.is_some_and(|record| record.roles.contains(&NodeRole::Validator));
         if !validator || from == self.me.id {
             return Err(Refusal::WrongSender);
         }

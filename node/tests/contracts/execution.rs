@@ -322,6 +322,7 @@ proptest! {
                     prop_assert_ne!(execution.state.root(), state.root(), "the number is used");
                 }
                 Outcome::Void(_) => prop_assert_eq!(execution.state.root(), state.root()),
+                Outcome::Invalid(_) => prop_assert!(false, "only envelopes are"),
             }
             let again = execute(&execution.state, vec![transaction]);
             prop_assert!(matches!(again.receipts[0].outcome, Outcome::Void(_)));

@@ -27,15 +27,12 @@ pub(crate) struct Equivocator {
 
 impl Equivocator {
     fn twist(&self, to: NodeId, packet: &mut Packet) {
-        let Packet::Consensus(original) = packet else {
-            return;
-        };
         if !self.victims.contains(&to) {
             return;
         }
         let forks = &mut self.script.forks.borrow_mut();
-        if let Some(lie) = original.conflicting(&self.key, self.inner.id(), forks) {
-            *packet = Packet::Consensus(lie);
+        if let Some(lie) = packet.conflicting(&self.key, self.inner.id(), forks) {
+            *packet = lie;
             self.script.did_something();
         }
     }

@@ -56,12 +56,5 @@ impl Node for Silent {
 }
 
 fn is_proposal(action: &Action) -> bool {
-    let Action::Send {
-        packet: Packet::Consensus(packet),
-        ..
-    } = action
-    else {
-        return false;
-    };
-    packet.label().0.proposal
+    matches!(action, Action::Send { packet, .. } if packet.label().0.proposal)
 }

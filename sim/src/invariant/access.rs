@@ -2,7 +2,7 @@
 
 use consortium_node::{
     membership::Permission,
-    transaction::{Outcome, Transaction, Transition},
+    transaction::{Transaction, Transition},
 };
 
 use super::{
@@ -31,7 +31,7 @@ impl Invariant for Access {
     fn read(&mut self, scene: &Scene<'_>, court: &mut Court) {
         for (transaction, receipt) in scene.receipts() {
             court.check();
-            let executed = !matches!(receipt.outcome, Outcome::Void(_));
+            let executed = receipt.outcome.is_executed();
             let party = scene.seen.cast.registry.party(transaction.party());
             if executed && party.is_none_or(|party| party.permission != Permission::Write) {
                 report(scene, transaction, "may not write", court);

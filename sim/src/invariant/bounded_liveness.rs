@@ -133,7 +133,7 @@ impl Invariant for BoundedLiveness {
 
 #[cfg(test)]
 mod tests {
-    use consortium_node::transaction::Outcome;
+    use consortium_node::{transaction::Outcome, types::Digest};
 
     use super::*;
     use crate::{
@@ -174,6 +174,21 @@ mod tests {
                 "recovery impossible: 2 honest validators are up for good, 3 are needed".into()
             )
         );
+    }
+
+    #[test]
+    fn who_lost_its_disk_is_no_help_until_it_votes_again() {
+        let mut stage = Stage::pbft();
+        let create = stage.create(0);
+        stage.submit(&create);
+        stage.drain();
+        stage.kill(3);
+        stage.restart(2, engine::Recovery::Torn, 0);
+        assert_eq!(stage.violated(), [NAME], "a restart is a pause");
+        stage.restart(2, engine::Recovery::Lost, 0);
+        assert!(matches!(finding(&stage), Finding::NotClaimed(_)));
+        stage.vote(2, 1, 1, Digest([1; 32]));
+        assert_eq!(stage.violated(), [NAME], "it takes part again");
     }
 
     #[test]

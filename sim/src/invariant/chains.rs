@@ -92,17 +92,6 @@ pub struct Retraction<'a> {
     pub was_head: bool,
 }
 
-/// An honest node starts again.
-#[derive(Clone, Copy, Debug)]
-pub struct Restart {
-    /// Who.
-    pub node: NodeId,
-    /// The height from which it goes on: that of the chain on its disk.
-    pub height: Height,
-    /// Where its chain ended before.
-    pub head: BlockIndex,
-}
-
 /// The tree and the paths.
 #[derive(Debug)]
 pub struct Chains {
@@ -230,14 +219,12 @@ impl Chains {
     /// An honest validator starts again with its chain up to this height: the rest was not durable, or
     /// its disk is gone. Nobody forgets what it said of the rest: other blocks at those heights are
     /// conflicts as before.
-    pub fn restart(&mut self, node: NodeId, height: Height) -> Restart {
-        let head = self.head(node);
+    pub fn restart(&mut self, node: NodeId, height: Height) {
         let path = &mut self.paths[node.index()];
         path.blocks
             .truncate(usize::try_from(height.0).unwrap_or(usize::MAX));
         path.relied = path.relied.min(height);
         path.undone = 0;
-        Restart { node, height, head }
     }
 
     /// An honest validator took over a snapshot: it stands where the chain of this block stands, though it

@@ -54,7 +54,8 @@ impl Invariant for ExactlyOnce {
                     let how = format!("was ordered but cannot execute: {reason}");
                     court.violated(scene.at, sentence(scene, &append, transaction, &how));
                 }
-                Outcome::Void(_) => {}
+                // An invalid envelope leaves no trace: its order may come again.
+                Outcome::Void(_) | Outcome::Invalid(_) => {}
             }
         }
     }

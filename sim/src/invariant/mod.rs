@@ -40,7 +40,7 @@ use consortium_node::{
 
 pub use self::verdict::{Court, Finding, Kind, Reorganisations, Verdict, Verdicts, Violation};
 use self::{
-    chains::{Append, Chains, Restart, Retraction},
+    chains::{Append, Chains, Retraction},
     contracts::{Contracts, Performed},
     evidence::{Clash, Evidence},
 };
@@ -147,8 +147,6 @@ pub struct Scene<'a> {
     pub append: Option<Append<'a>>,
     /// An honest validator took a block off.
     pub retraction: Option<Retraction<'a>>,
-    /// An honest validator starts again.
-    pub restart: Option<Restart>,
     /// An honest validator signed a vote.
     pub voted: Option<NodeId>,
     /// A validator signed a vote that contradicts an earlier one of its own.
@@ -284,8 +282,7 @@ impl Invariants {
 
 impl Reader for Invariants {
     fn read(&mut self, at: Time, fact: &Fact) {
-        let (mut append, mut retraction, mut restart) = (None, None, None);
-        let (mut voted, mut clash) = (None, None);
+        let (mut append, mut retraction, mut voted, mut clash) = (None, None, None, None);
         self.performed.clear();
         if let Fact::Node { node, note } = fact
             && self.cast.is_validator(*node)
@@ -303,9 +300,7 @@ impl Reader for Invariants {
                 Note::Retracted { block } if honest => {
                     retraction = Some(self.chains.retract(*node, block));
                 }
-                Note::Recovered { height } if honest => {
-                    restart = Some(self.chains.restart(*node, *height));
-                }
+                Note::Recovered { height } if honest => self.chains.restart(*node, *height),
                 Note::Adopted { block, .. } if honest => self.chains.adopt(*node, block),
                 Note::Relied { height, .. } if honest => self.chains.rely(*node, *height),
                 // Where a fork may make an honest node vote twice, votes prove nothing.
@@ -330,7 +325,6 @@ impl Reader for Invariants {
             },
             append,
             retraction,
-            restart,
             voted,
             clash,
             performed: &self.performed,

@@ -7,7 +7,7 @@ pub const NAME: &str = "monotone-height";
 
 /// Each honest node appends the next height, once, and takes nothing back. Where the protocol has no
 /// finality it may take back the newest block. A node that starts again goes on from what its disk
-/// held, which is never more than it had, and appends what it forgot again.
+/// held, and appends again what it forgot.
 #[derive(Debug, Default)]
 pub struct MonotoneHeight;
 
@@ -31,15 +31,6 @@ impl Invariant for MonotoneHeight {
                 court.violated(scene.at, what);
             }
         }
-        if let Some(restart) = scene.restart {
-            court.check();
-            let head = scene.seen.chains.known(restart.head).height;
-            if restart.height > head {
-                let (who, height) = (scene.seen.who(restart.node), restart.height);
-                let what = format!("member {who} started again at height {height} after {head}");
-                court.violated(scene.at, what);
-            }
-        }
         if let Some(retraction) = scene.retraction {
             court.check();
             let who = scene.seen.who(retraction.node);
@@ -58,8 +49,10 @@ impl Invariant for MonotoneHeight {
 
 #[cfg(test)]
 mod tests {
+    use consortium_node::{engine::Recovery, ledger::Entry};
+
     use super::*;
-    use crate::invariant::stage::Stage;
+    use crate::invariant::{agreement, prefix, stage::Stage};
 
     #[test]
     fn a_skipped_height_is_a_violation() {
@@ -73,6 +66,52 @@ mod tests {
             stage.first_violation().what,
             "member \"Truck\" appended height 2 after height 0"
         );
+    }
+
+    /// Two certified blocks, appended by member 0, and another one that follows the first.
+    fn two_blocks(stage: &mut Stage) -> [Entry; 3] {
+        let first = Stage::block(&Stage::genesis(), vec![]);
+        let second = Stage::block_at(&first, vec![], 1);
+        let other = Stage::block_at(&first, vec![], 2);
+        let entries = [first, second, other].map(|b| stage.certified(b, vec![], [0, 1, 2]));
+        stage.append(0, &entries[0]);
+        stage.append(0, &entries[1]);
+        entries
+    }
+
+    #[test]
+    fn a_node_that_starts_again_may_append_again_what_it_forgot() {
+        for (disk, held) in [
+            (Recovery::Clean, 2),
+            (Recovery::Torn, 1),
+            (Recovery::Lost, 0),
+        ] {
+            let mut stage = Stage::pbft();
+            let entries = two_blocks(&mut stage);
+            stage.restart(0, disk, held);
+            for entry in &entries[held as usize..2] {
+                stage.append(0, entry);
+            }
+            assert_eq!(stage.violated(), [""; 0], "{disk:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_starts_again_must_go_on_where_its_disk_ends() {
+        let mut stage = Stage::pbft();
+        let [_, second, _] = two_blocks(&mut stage);
+        stage.restart(0, Recovery::Lost, 0);
+        stage.append(0, &second);
+        assert_eq!(stage.violated(), [prefix::NAME, NAME]);
+    }
+
+    #[test]
+    fn a_node_that_starts_again_must_not_contradict_what_it_forgot() {
+        let mut stage = Stage::pbft();
+        let [_, _, other] = two_blocks(&mut stage);
+        stage.restart(0, Recovery::Torn, 1);
+        stage.append(0, &other);
+        assert_eq!(stage.violated(), [agreement::NAME]);
     }
 
     #[test]

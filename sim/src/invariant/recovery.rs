@@ -19,6 +19,10 @@ pub struct Recovery {
     open: Vec<Vec<bool>>,
     /// Members whose gateways have no connection.
     offline: BTreeSet<MemberIndex>,
+    /// Members of the honest endorsers that are up.
+    endorsers: Vec<MemberIndex>,
+    /// Endorsers that a transaction needs.
+    policy: usize,
     /// Who runs each node.
     members: Vec<MemberIndex>,
 }
@@ -33,11 +37,11 @@ impl Recovery {
         alive: &[bool],
         forgetful: &BTreeSet<NodeId>,
     ) -> Self {
-        let n = seen.cast.committee.n();
+        let n = seen.cast.deciders().n();
         let (counted, needed) = match seen.claims.faults {
             FaultModel::Trusted => (1, 1),
             FaultModel::Crash => (n, n / 2 + 1),
-            FaultModel::Byzantine => (n, seen.cast.committee.quorum()),
+            FaultModel::Byzantine => (n, seen.cast.deciders().quorum()),
         };
         let replies = plan.gateway.reply_quorum.unwrap_or(0).min(counted);
         let mut recovery = Self {
@@ -45,15 +49,23 @@ impl Recovery {
             needed: needed.max(replies),
             open: vec![vec![true; plan.members.len()]; plan.members.len()],
             offline: BTreeSet::new(),
+            endorsers: Vec::new(),
+            policy: 0,
             members: (0..seen.cast.nodes() as u16)
                 .map(|node| seen.cast.member_of(NodeId(node)))
                 .collect(),
         };
-        for node in seen.cast.validators().take(counted) {
+        let works = |node: &NodeId| {
             let up = alive.get(node.index()).copied().unwrap_or(true);
-            if up && !forgetful.contains(&node) && seen.cast.is_honest(node) {
-                recovery.strength[seen.cast.member_of(node)] += 1;
-            }
+            up && !forgetful.contains(node) && seen.cast.is_honest(*node)
+        };
+        for node in seen.cast.deciders().nodes().take(counted).filter(works) {
+            recovery.strength[seen.cast.member_of(node)] += 1;
+        }
+        if let Some(channel) = &seen.cast.channel {
+            recovery.policy = channel.policy.needed();
+            let endorsers = channel.policy.endorsers().nodes().filter(works);
+            recovery.endorsers = endorsers.map(|node| seen.cast.member_of(node)).collect();
         }
         for fault in active.iter().filter_map(|number| plan.faults.get(*number)) {
             recovery.suffer(&fault.kind);
@@ -112,6 +124,13 @@ impl Recovery {
         let member = self.members[gateway.index()];
         if self.offline.contains(&member) {
             return Some("a gateway stays offline".to_owned());
+        }
+        let reached = self.endorsers.iter().filter(|one| self.open[member][**one]);
+        let (reached, needed) = (reached.count(), self.policy);
+        if reached < needed {
+            return Some(format!(
+                "{reached} honest endorsers that are up are in reach, {needed} are needed"
+            ));
         }
         let reachable = voters
             .into_iter()

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use consortium_node::{
     block::{Block, Finality},
-    engine::{FaultModel, ReplyRule, Tale},
+    engine::{FaultModel, Recovery, ReplyRule, Tale},
     ledger::Entry,
     node::{Claims, Note},
     quorum::{Certificate, Phase, Vote},
@@ -107,6 +107,15 @@ impl Stage {
     /// This validator is down at the end.
     pub(crate) fn kill(&mut self, node: usize) {
         self.alive[node] = false;
+    }
+
+    /// This validator starts again with its chain up to this height.
+    pub(crate) fn restart(&mut self, node: usize, disk: Recovery, height: u64) {
+        let (fault, node) = (0, self::node(node));
+        let height = Height(height);
+        self.tell(Fact::Restarted { fault, node, disk });
+        let note = Note::Recovered { height };
+        self.tell(Fact::Node { node, note });
     }
 
     /// This fault begins and never heals.

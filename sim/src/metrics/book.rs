@@ -82,6 +82,8 @@ pub(super) struct Book {
     strays: u64,
     /// Transactions that left all honest chains, each time counted.
     pub(super) retracted: u64,
+    /// Envelopes that were ordered and found invalid.
+    pub(super) invalidated: u64,
 }
 
 impl Book {
@@ -139,6 +141,7 @@ impl Book {
             Outcome::Ok => Fate::Ok,
             Outcome::Reverted(_) => Fate::Reverted,
             Outcome::Void(why) => Fate::Void(why.clone()),
+            Outcome::Invalid(why) => Fate::Void(why.to_string()),
         };
         let told = self.settle(tx, fate);
         if told != Told::Repeated
@@ -272,5 +275,7 @@ pub(super) fn reason_words(reason: Rejection) -> &'static str {
         Rejection::Door(TxRefusal::StaleNonce) => "number used before",
         Rejection::Door(TxRefusal::Full) => "mempool full",
         Rejection::Door(TxRefusal::TooLarge) => "too large",
+        Rejection::Door(TxRefusal::Unendorsed) => "not endorsed",
+        Rejection::Conflicts => "read conflicts",
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use consortium_node::{
     block::Block,
     ledger::Entry,
+    transaction::{Outcome, Receipt},
     types::{BlockId, Digest, Height, NodeId},
 };
 
@@ -25,7 +26,7 @@ struct Chain {
 /// A block on at least one honest chain, or forgotten in a crash by all that had it.
 #[derive(Clone, Debug)]
 struct Held {
-    block: Arc<Block>,
+    receipts: Arc<Vec<Receipt>>,
     holders: usize,
 }
 
@@ -66,11 +67,15 @@ impl Chains {
             self.release(block, book);
         }
         let held = self.held.entry(id).or_insert_with(|| {
-            for transaction in entry.block.transactions() {
-                book.included(&transaction.id(), at);
+            for receipt in entry.receipts.iter() {
+                if is_valid(receipt) {
+                    book.included(&receipt.tx, at);
+                } else {
+                    book.invalidated += 1;
+                }
             }
             Held {
-                block: Arc::clone(&entry.block),
+                receipts: Arc::clone(&entry.receipts),
                 holders: 0,
             }
         });
@@ -104,8 +109,8 @@ impl Chains {
     /// The run is over: what everyone forgot is on no chain.
     pub(super) fn close(&mut self, book: &mut Book) {
         for held in self.held.values().filter(|held| held.holders == 0) {
-            for transaction in held.block.transactions() {
-                book.excluded(&transaction.id());
+            for receipt in held.receipts.iter().filter(|receipt| is_valid(receipt)) {
+                book.excluded(&receipt.tx);
             }
         }
         self.held.retain(|_, held| held.holders > 0);
@@ -137,8 +142,8 @@ impl Chains {
         let held = self.held.get_mut(&block).expect("a holder lets go of it");
         held.holders -= 1;
         if held.holders == 0 {
-            for transaction in held.block.transactions() {
-                book.excluded(&transaction.id());
+            for receipt in held.receipts.iter().filter(|receipt| is_valid(receipt)) {
+                book.excluded(&receipt.tx);
             }
             self.held.remove(&block);
         }
@@ -169,4 +174,9 @@ impl Chains {
             })
             .count()
     }
+}
+
+/// An invalid envelope stands in a block without being part of the history.
+fn is_valid(receipt: &Receipt) -> bool {
+    !matches!(receipt.outcome, Outcome::Invalid(_))
 }

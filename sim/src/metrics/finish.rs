@@ -165,6 +165,7 @@ impl Metrics {
             deepest_reorganisation_blocks: self.chains.deepest,
             retracted_after_relied_blocks: self.chains.retracted_after_relied,
             retracted: self.book.retracted,
+            invalidated: self.book.invalidated,
             any_region_may_fail: tolerance.vital_regions.is_empty(),
             vital_regions: tolerance.vital_regions,
             warnings,

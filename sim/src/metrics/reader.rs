@@ -165,9 +165,11 @@ impl Metrics {
                 height,
                 block,
                 results,
-            } => self
-                .chains
-                .adopted(teller, *height, *block, results.state_root),
+            } => {
+                let root = results.state_root;
+                self.chains.adopted(teller, *height, *block, root);
+                self.restarts.adopted(teller, at, *height);
+            }
             Note::Engine(_) | Note::Admitted(_) | Note::TxRefused { .. } | Note::Refused(_) => {}
         }
     }

@@ -77,15 +77,22 @@ impl Restarts {
 
     /// A validator's chain grew to this height.
     pub(super) fn appended(&mut self, node: NodeId, at: Time, height: Height) {
-        self.heights.insert(node, height);
         self.highest = self.highest.max(height);
         if let Some(restart) = self.last_of(node)
-            && restart.held.is_some()
+            && restart.held.is_some_and(|held| held < height)
             && restart.current.is_none()
         {
             restart.fetched += 1;
-            self.look(node, at);
         }
+        let known = self.heights.entry(node).or_default();
+        *known = height.max(*known);
+        self.look(node, at);
+    }
+
+    /// A validator took over a snapshot of this height.
+    pub(super) fn adopted(&mut self, node: NodeId, at: Time, height: Height) {
+        self.heights.insert(node, height);
+        self.look(node, at);
     }
 
     /// A validator took the block of this height off its chain.
@@ -96,6 +103,7 @@ impl Restarts {
     fn look(&mut self, node: NodeId, at: Time) {
         let is_current = self.height(node).0 + CURRENT >= self.highest.0;
         if let Some(restart) = self.last_of(node)
+            && restart.held.is_some()
             && is_current
         {
             restart.current.get_or_insert(at);
@@ -113,9 +121,11 @@ impl Restarts {
             .find(|restart| restart.node == node)
     }
 
-    /// Those whom this crash took down and who started again, in the order of the validators.
+    /// Those whom this crash took down and who started again, in the order of the validators. Only the
+    /// honest ones: what others say of their chains is not believed.
     pub(super) fn rows(&self, fault: usize, cast: &Cast) -> Vec<RestartRow> {
-        let mut list: Vec<_> = self.list.iter().filter(|one| one.fault == fault).collect();
+        let of_fault = |one: &&Restart| one.fault == fault && cast.is_honest(one.node);
+        let mut list: Vec<_> = self.list.iter().filter(of_fault).collect();
         list.sort_by_key(|restart| restart.node);
         let row = |restart: &&Restart| {
             let (again, disk) = restart.again?;

@@ -135,6 +135,8 @@ pub struct Summary {
     pub retracted_after_relied_blocks: u64,
     /// Transactions that every honest validator took off its chain, for a time or for good.
     pub retracted: u64,
+    /// Envelopes that were ordered and found invalid: what they had read had changed, as a rule.
+    pub invalidated: u64,
 
     /// Whether any one region may fail and the rest can still decide.
     pub any_region_may_fail: bool,

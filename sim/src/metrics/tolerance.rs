@@ -9,7 +9,7 @@ use consortium_node::{
 };
 
 use super::units;
-use crate::scenario::plan::{Plan, Protocol};
+use crate::scenario::plan::{Endorsers, ExecuteOrderValidatePlan, Ordering, Plan, Protocol};
 
 /// Thresholds of a protocol with n validators, and where they stand.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,7 +43,14 @@ impl Tolerance {
             Protocol::Pbft(_) => (quorum::byzantine_faults(n), quorum::byzantine_quorum(n)),
             Protocol::Clique(_) => (n - (n / 2 + 1), n / 2 + 1),
             Protocol::Central => (0, 1),
+            Protocol::ExecuteOrderValidate(ref roles) => match roles.ordering {
+                Ordering::Single(_) => (0, 1),
+                Ordering::Pbft(_) => (quorum::byzantine_faults(n), quorum::byzantine_quorum(n)),
+            },
         };
+        if let Protocol::ExecuteOrderValidate(roles) = &plan.consensus.protocol {
+            return Self::of_roles(plan, roles, (n, f, q));
+        }
         let with_nodes = || plan.members.iter().filter(|member| member.validators > 0);
         let mut regions = BTreeMap::new();
         for member in with_nodes() {
@@ -79,14 +86,75 @@ impl Tolerance {
     }
 }
 
+impl Tolerance {
+    /// The same where the parts are divided: whoever holds too many of the orderers, or of the endorsers,
+    /// can stop everyone.
+    fn of_roles(plan: &Plan, roles: &ExecuteOrderValidatePlan, nfq: (usize, usize, usize)) -> Self {
+        let (n, f, q) = nfq;
+        let mut before = 0;
+        let mut parts = Vec::new();
+        for (number, member) in plan.members.iter().enumerate() {
+            let validators = member.validators;
+            let orders = match roles.ordering {
+                Ordering::Pbft(_) => validators,
+                Ordering::Single(Some(orderer)) => usize::from(number == orderer),
+                Ordering::Single(None) => usize::from(before == 0 && validators > 0),
+            };
+            let endorses = match &roles.endorsers {
+                Endorsers::First(count) => count.saturating_sub(before).min(validators),
+                Endorsers::Members(list) => usize::from(list.contains(&number)),
+            };
+            before += validators;
+            parts.push((orders, endorses));
+        }
+        let orderers: usize = parts.iter().map(|(orders, _)| orders).sum();
+        let endorsers: usize = parts.iter().map(|(_, endorses)| endorses).sum();
+        let spare = orderers - q;
+        let vital =
+            |orders: usize, endorses: usize| orders > spare || endorses > endorsers - roles.policy;
+        let mut regions = BTreeMap::new();
+        let mut parts_of_regions: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        let mut vital_members = Vec::new();
+        for (member, (orders, endorses)) in plan.members.iter().zip(&parts) {
+            if member.validators == 0 {
+                continue;
+            }
+            *regions.entry(member.region.clone()).or_default() += member.validators;
+            let inside = parts_of_regions.entry(member.region.clone()).or_default();
+            *inside = (inside.0 + orders, inside.1 + endorses);
+            if vital(*orders, *endorses) {
+                vital_members.push((member.name.clone(), member.validators));
+            }
+        }
+        let vital_regions = parts_of_regions
+            .into_iter()
+            .filter(|(_, (orders, endorses))| vital(*orders, *endorses))
+            .map(|(region, _)| region)
+            .collect();
+        Self {
+            n,
+            f,
+            q,
+            regions,
+            spare,
+            vital_regions,
+            vital_members,
+        }
+    }
+}
+
 /// What a protocol claims, in words.
 pub fn claims_in_words(claims: &Claims, n: usize, f: usize) -> String {
     let finality = match claims.reply {
         ReplyRule::One => "final at one receipt".to_owned(),
         ReplyRule::WeakQuorum => format!("final at {} equal receipts (f+1)", f + 1),
         ReplyRule::Depth(k) => format!("no finality: {k} confirmations"),
+        ReplyRule::Commit => "final at the commit event of one's own peer".to_owned(),
     };
     match (claims.faults, claims.reply) {
+        (FaultModel::Trusted, ReplyRule::Commit) => {
+            format!("bears no orderer that stops or lies, whose word it can show; {finality}")
+        }
         (FaultModel::Trusted, _) => {
             "one trusted machine: nothing an outsider could check".to_owned()
         }
@@ -123,5 +191,21 @@ pub fn parameters_in_words(plan: &Plan) -> String {
             clique.confirmations
         ),
         Protocol::Central => batch,
+        Protocol::ExecuteOrderValidate(roles) => {
+            let ordering = match roles.ordering {
+                Ordering::Single(_) => "one orderer",
+                Ordering::Pbft(_) => "ordering by PBFT",
+            };
+            let endorsers = match &roles.endorsers {
+                Endorsers::First(count) => *count,
+                Endorsers::Members(members) => members.len(),
+            };
+            format!(
+                "{ordering}  policy {} of {endorsers} endorsers  retries {} from {}  {batch}",
+                roles.policy,
+                roles.retries,
+                span(roles.back_off)
+            )
+        }
     }
 }

@@ -9,8 +9,8 @@ use crate::metrics::{
     load::{Resource, Utilisation},
     shared_ledger::{LedgerRow, SharedLedger, Terms},
     summary::{
-        Buffer, CheatRow, Excursion, ExcursionTotals, FaultRow, SCHEMA_VERSION, VerdictKind,
-        VerdictStatus,
+        Buffer, CheatRow, Excursion, ExcursionTotals, FaultRow, RestartRow, SCHEMA_VERSION,
+        VerdictKind, VerdictStatus,
     },
 };
 
@@ -103,6 +103,7 @@ fn milk() -> Summary {
         deepest_reorganisation_blocks: 0,
         retracted_after_relied_blocks: 0,
         retracted: 0,
+        invalidated: 0,
         any_region_may_fail: true,
         vital_regions: Vec::new(),
         warnings: vec![
@@ -201,6 +202,14 @@ fn faults() -> Vec<FaultRow> {
     vec![
         FaultRow {
             views: (0, 1),
+            restarts: vec![RestartRow {
+                member: "Milk Producer".into(),
+                disk: "torn".into(),
+                down_ms: 1_800_000,
+                catch_up_ms: Some(1234),
+                blocks_lost: 1,
+                blocks_fetched: 1800,
+            }],
             ..fault(
                 "primary crash (Milk Producer)",
                 32_400_000,
@@ -293,7 +302,8 @@ fn a_good_run_fits_one_screen() {
     LOAD        busiest: Store's validator, serial stage 1.2 %
 
     FAULTS      longest stall before anything happened: 400 ms
-     09:00:00  primary crash (Milk Producer)  30 min  outage 4.2 s, view 0 -> 1, lost 0
+     09:00:00  primary crash (Milk Producer)  30 min  outage 4.2 s, view 0 -> 1, current 1.2 s after
+                                                      its restart with 1,800 blocks fetched, lost 0
      13:00:00  Milk Producer gateway offline  1 h     no outage, 2,400 buffered, drained 3.1 s, each
                                                       once, lost 0
 

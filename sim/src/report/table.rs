@@ -229,6 +229,10 @@ fn fates(page: &mut Page, summary: &Summary) {
             count(summary.cheat_attempts)
         ),
     );
+    if summary.invalidated > 0 {
+        let envelopes = units::counted(summary.invalidated, "envelope");
+        page.labelled("", &format!("{envelopes} ordered and found invalid"));
+    }
     let totals = &summary.excursions;
     if totals.packages_out + totals.packages_flagged > 0 {
         page.labelled(

@@ -144,7 +144,6 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
     };
     let network = network::network(&root);
     network::check_regions(&member_sections, &members, &network);
-    let validators = members.iter().map(|member| member.validators).sum();
     let fleet = fleet::fleet(&root, &party_names, &parties, length);
     let name = source.path.file_stem().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
@@ -160,7 +159,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         duration,
         warm_up,
         drain: root.duration("drain", Duration::ZERO),
-        consensus: consensus::consensus(&root, validators),
+        consensus: consensus::consensus(&root, &members, &member_names),
         mempool: consensus::mempool(&root),
         sync: consensus::sync(&root),
         gateway: consensus::gateway(&root, members.len()),

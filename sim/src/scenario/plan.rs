@@ -123,6 +123,8 @@ pub enum Protocol {
     Clique(CliquePlan),
     /// One trusted database: the baseline.
     Central,
+    /// Execute-order-validate, as in Hyperledger Fabric.
+    ExecuteOrderValidate(ExecuteOrderValidatePlan),
 }
 
 impl Protocol {
@@ -132,6 +134,7 @@ impl Protocol {
             Self::Pbft(_) => "pbft",
             Self::Clique(_) => "clique",
             Self::Central => "central",
+            Self::ExecuteOrderValidate(_) => "execute-order-validate",
         }
     }
 }
@@ -162,6 +165,41 @@ pub struct CliquePlan {
     pub period: Duration,
     /// Blocks below the head before a gateway relies on one.
     pub confirmations: u64,
+}
+
+/// Parameters of execute-order-validate. Every validator's machine is a peer.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExecuteOrderValidatePlan {
+    /// The ordering service.
+    pub ordering: Ordering,
+    /// Who tries transactions before they are ordered.
+    pub endorsers: Endorsers,
+    /// Equal endorsements that a transaction needs (k).
+    pub policy: usize,
+    /// How often a gateway has an order endorsed again after a conflict.
+    pub retries: u32,
+    /// How long it waits before the first of these; twice as long before each of the next few.
+    pub back_off: Duration,
+}
+
+/// An ordering service.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ordering {
+    /// One orderer: this member's first validator; `None`: the first of all.
+    Single(Option<MemberIndex>),
+    /// All validators, with PBFT.
+    Pbft(PbftPlan),
+}
+
+/// Who endorses.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Endorsers {
+    /// The first so many validators.
+    First(usize),
+    /// The first validator of each of these.
+    Members(Vec<MemberIndex>),
 }
 
 /// What a node keeps of transactions not yet executed.

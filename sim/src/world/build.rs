@@ -12,6 +12,7 @@ use consortium_node::{
     clique::{Clique, CliqueConfig, TieBreak},
     contracts::ContractExecutor,
     engine::{Engine, Relay},
+    execute_order_validate::{Channel, Machine, Orderer, Validation},
     ledger::{Executor, state::State},
     mempool::BatchLimits,
     mutant::Planted,
@@ -26,7 +27,7 @@ use crate::{
     adversary::{Equivocator, Liar, Script, Silent},
     cast::Cast,
     rng::Seed,
-    scenario::plan::{CheatKind, Plan, Protocol, RelayPlan},
+    scenario::plan::{CheatKind, Ordering, PbftPlan, Plan, Protocol, RelayPlan},
 };
 
 /// What it takes to make the validators of a plan, the first time and whenever one starts again.
@@ -35,19 +36,25 @@ pub(super) struct Workshop {
     cast: Arc<Cast>,
     /// Of the cheats, by their number in the plan.
     scripts: Vec<Rc<Script>>,
-    executor: Arc<ContractExecutor>,
+    executor: Arc<dyn Executor>,
     memory: Arc<Mutex<Memory>>,
 }
 
 impl Workshop {
     pub(super) fn new(plan: &Arc<Plan>, cast: &Arc<Cast>) -> Self {
+        let registry = Arc::clone(&cast.registry);
+        let executor: Arc<dyn Executor> = match &cast.channel {
+            None => Arc::new(ContractExecutor { registry }),
+            Some(channel) => Arc::new(Validation {
+                registry,
+                policy: channel.policy.clone(),
+            }),
+        };
         Self {
             plan: Arc::clone(plan),
             cast: Arc::clone(cast),
             scripts: plan.cheats.iter().map(|_| Script::new()).collect(),
-            executor: Arc::new(ContractExecutor {
-                registry: Arc::clone(&cast.registry),
-            }),
+            executor,
             memory: Arc::new(Mutex::new(Memory::default())),
         }
     }
@@ -72,7 +79,7 @@ impl Workshop {
                 nodes: self.plan.validators() as u64,
             })
         } else {
-            Arc::<ContractExecutor>::clone(&self.executor)
+            Arc::clone(&self.executor)
         }
     }
 }
@@ -90,16 +97,7 @@ fn honest(plan: &Plan, cast: &Cast, id: NodeId, executor: Arc<dyn Executor>) -> 
     let (key, committee) = (Arc::clone(&me.key), Arc::clone(&me.committee));
     match &plan.consensus.protocol {
         Protocol::Pbft(p) => {
-            let config = pbft::Config {
-                checkpoint_interval: p.checkpoint_interval,
-                window: p.window,
-                pipeline: p.pipeline,
-                request_timeout: p.request_timeout,
-                request_deadline: p.request_deadline,
-                view_change_timeout: p.view_change_timeout,
-                status_interval: p.status_interval,
-            };
-            let engine = Pbft::new(config, id, key, committee, genesis.id());
+            let engine = Pbft::new(pbft_config(p), id, key, committee, genesis.id());
             let engine = engine.planting(planted(plan));
             host(me, plan, p.window, engine, state, executor)
         }
@@ -118,7 +116,49 @@ fn honest(plan: &Plan, cast: &Cast, id: NodeId, executor: Arc<dyn Executor>) -> 
             let engine = Central::new(committee, id, key, &genesis);
             host(me, plan, 1, engine, state, executor)
         }
+        Protocol::ExecuteOrderValidate(p) => {
+            let channel = cast.channel.as_ref().expect("the protocol has one");
+            let orderers = Arc::clone(&channel.orderers);
+            match &p.ordering {
+                Ordering::Single(_) => machine(me, plan, channel, executor, || {
+                    Central::new(orderers, id, key, &genesis)
+                }),
+                Ordering::Pbft(p) => machine(me, plan, channel, executor, || {
+                    Pbft::new(pbft_config(p), id, key, orderers, genesis.id())
+                }),
+            }
+        }
     }
+}
+
+fn pbft_config(p: &PbftPlan) -> pbft::Config {
+    pbft::Config {
+        checkpoint_interval: p.checkpoint_interval,
+        window: p.window,
+        pipeline: p.pipeline,
+        request_timeout: p.request_timeout,
+        request_deadline: p.request_deadline,
+        view_change_timeout: p.view_change_timeout,
+        status_interval: p.status_interval,
+    }
+}
+
+/// A peer's machine, with an orderer on it if it is one of them.
+fn machine<E: Engine + 'static>(
+    me: Identity,
+    plan: &Plan,
+    channel: &Arc<Channel>,
+    executor: Arc<dyn Executor>,
+    engine: impl FnOnce() -> E,
+) -> Box<dyn Node> {
+    let orderer = channel.orderers.contains(me.id).then(|| {
+        let (key, channel) = (Arc::clone(&me.key), Arc::clone(channel));
+        let config = config(plan, u64::MAX);
+        Orderer::new(me.id, key, channel, config, engine(), State::new())
+    });
+    let channel = Arc::clone(channel);
+    let machine = Machine::<E>::new(me.id, me.key, channel, State::new(), executor, orderer);
+    Box::new(machine)
 }
 
 fn host<E: Engine + 'static>(
@@ -129,7 +169,13 @@ fn host<E: Engine + 'static>(
     state: State,
     executor: Arc<dyn Executor>,
 ) -> Box<dyn Node> {
-    let config = Config {
+    let config = config(plan, results_lag);
+    let validator = Validator::new(me, config, engine, state, executor);
+    Box::new(validator.planting(planted(plan)))
+}
+
+fn config(plan: &Plan, results_lag: u64) -> Config {
+    Config {
         batch: BatchLimits {
             count: plan.consensus.batch_transactions,
             bytes: plan.consensus.batch_bytes,
@@ -145,9 +191,7 @@ fn host<E: Engine + 'static>(
         },
         relay_timeout: plan.mempool.relay_timeout,
         snapshot_above: plan.sync.snapshot_above.unwrap_or(u64::MAX),
-    };
-    let validator = Validator::new(me, config, engine, state, executor);
-    Box::new(validator.planting(planted(plan)))
+    }
 }
 
 /// The bug that the plan plants in its validators.

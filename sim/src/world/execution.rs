@@ -12,7 +12,6 @@ use std::{
 
 use consortium_node::{
     block::Block,
-    contracts::ContractExecutor,
     ledger::{Execution, Executor, state::State},
     types::{BlockId, Digest},
 };
@@ -31,7 +30,7 @@ pub(super) struct Memory {
 
 /// A node's executor, with a memory that it shares.
 pub(super) struct SharedExecutor {
-    pub(super) inner: Arc<ContractExecutor>,
+    pub(super) inner: Arc<dyn Executor>,
     pub(super) memory: Arc<Mutex<Memory>>,
     /// The node's place among `nodes`.
     pub(super) node: u64,
@@ -68,7 +67,9 @@ impl Executor for SharedExecutor {
 
 #[cfg(test)]
 mod tests {
-    use consortium_node::{ledger::Ledger, membership::Registry, types::ChainId};
+    use consortium_node::{
+        contracts::ContractExecutor, ledger::Ledger, membership::Registry, types::ChainId,
+    };
 
     use super::*;
 
@@ -80,7 +81,7 @@ mod tests {
             nodes: Vec::new(),
             parties: Vec::new(),
         };
-        let inner = Arc::new(ContractExecutor {
+        let inner: Arc<dyn Executor> = Arc::new(ContractExecutor {
             registry: Arc::new(registry),
         });
         let memory = Arc::new(Mutex::new(Memory::default()));

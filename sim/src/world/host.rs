@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use consortium_node::{
     node::{Action, Actions, Event, Packet, TimerId},
     storage::Recovered,
-    types::NodeId,
+    types::{Height, NodeId},
 };
 
 use super::{
@@ -41,6 +41,8 @@ pub(super) struct Host {
     /// Until when sends and notes wait for the disk.
     pub(super) barrier: Time,
     pub(super) usage: Usage,
+    /// Height up to which the observers know its chain.
+    pub(super) told: Height,
 }
 
 /// What the serial stage did with an input.
@@ -65,6 +67,7 @@ impl Host {
             waiting: VecDeque::new(),
             barrier: Time::ZERO,
             usage: Usage::default(),
+            told: Height(0),
         }
     }
 

@@ -1,8 +1,12 @@
 //! A validator's serial stage, and what its steps want done.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
-use consortium_node::{node::Action, storage::Write, types::NodeId};
+use consortium_node::{
+    node::{Action, Note},
+    storage::Write,
+    types::{Height, NodeId},
+};
 
 use super::{
     Event, World,
@@ -87,8 +91,35 @@ impl World<'_> {
     fn take_place(&mut self, node: NodeId, action: Action) {
         match action {
             Action::Send { to, packet } => self.send(node, to, &packet),
-            Action::Note(note) => self.tell(&Fact::Node { node, note }),
+            Action::Note(said) => self.take_down(node, said),
             Action::Arm { .. } | Action::Persist(_) => unreachable!("they wait for nothing"),
+        }
+    }
+
+    /// Tells what a node says. What was durable when it crashed and not told yet, it does not know: the
+    /// world tells that when it starts again.
+    fn take_down(&mut self, node: NodeId, said: Note) {
+        let recovered = match &said {
+            Note::Recovered { height } => Some(*height),
+            _ => None,
+        };
+        let host = &mut self.hosts[node.index()];
+        let told = host.told;
+        match &said {
+            Note::Recovered { height } => host.told = *height,
+            Note::Appended(entry) => host.told = entry.height(),
+            Note::Adopted { height, .. } => host.told = *height,
+            Note::Retracted { block } => host.told = block.header().height.prev(),
+            _ => {}
+        }
+        self.tell(&Fact::Node { node, note: said });
+        for height in recovered.map_or(0..0, |height| told.0 + 1..height.0 + 1) {
+            let ledger = self.hosts[node.index()].liar.node.ledger();
+            let Some(entry) = ledger.entry(Height(height)) else {
+                continue;
+            };
+            let told = Note::Appended(Arc::clone(entry));
+            self.tell(&Fact::Node { node, note: told });
         }
     }
 

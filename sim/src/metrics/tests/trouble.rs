@@ -1,7 +1,9 @@
 //! Faults, cheats and reorganisations.
 
+use std::sync::Arc;
+
 use consortium_node::{
-    engine::{Slot, Tale},
+    engine::{Recovery, Slot, Tale},
     node::{Note, TxRefusal},
     transaction::Outcome,
     types::{Height, NodeId},
@@ -11,7 +13,10 @@ use super::super::scene::{Scene, entered, entry, milk, ms};
 use super::fates;
 use crate::{
     fact::{Fact, Rejection},
-    scenario::plan::{CheatKind, CheatPlan, FaultKind, FaultPlan, Plan, Target},
+    metrics::summary::RestartRow,
+    scenario::plan::{
+        CheatKind, CheatPlan, CrashPlan, DiskFate, FaultKind, FaultPlan, Plan, Target,
+    },
     time::Time,
 };
 
@@ -149,6 +154,49 @@ fn an_offline_gateway_buffers_drains_and_executes_each_once() {
         (buffer.unfinished, buffer.repeated, run.faults[0].lost),
         (0, 0, 0)
     );
+}
+
+#[test]
+fn who_starts_again_is_current_when_it_is_within_a_block_of_the_highest() {
+    let mut kind = CrashPlan::from(Target::Member(3));
+    kind.disk = DiskFate::Lost;
+    let mut scene = Scene::new(with_fault(FaultKind::Crash(kind), ms(40_000), ms(50_000)));
+    scene.make_contract(ms(0));
+    let entries: Vec<_> = (0..4).map(|_| scene.extend(&[])).collect();
+    let appended = |number: usize| Note::Appended(Arc::clone(&entries[number]));
+    scene.note(ms(30_000), 3, appended(0));
+    let nodes = vec![NodeId(3)];
+    scene.tell(ms(40_000), &Fact::FaultBegan { fault: 0, nodes });
+    for number in 0..4 {
+        scene.note(ms(41_000), 0, appended(number));
+    }
+    let (node, disk) = (NodeId(3), Recovery::Lost);
+    scene.tell(ms(50_000), &Fact::FaultEnded { fault: 0 });
+    let again = Fact::Restarted {
+        fault: 0,
+        node,
+        disk,
+    };
+    scene.tell(ms(50_000), &again);
+    let height = Height(0);
+    scene.note(ms(50_010), 3, Note::Recovered { height });
+    let first = Arc::clone(&scene.chain[0]);
+    scene.note(ms(50_200), 3, Note::Appended(first));
+    for number in 0..4 {
+        scene.note(ms(50_300 + 100 * number as u64), 3, appended(number));
+    }
+    let run = scene.finish().summary;
+    let fault = &run.faults[0];
+    assert_eq!(fault.label, "Store crash, disk lost");
+    let expected = RestartRow {
+        member: "Store".into(),
+        disk: "lost".into(),
+        down_ms: 10_000,
+        catch_up_ms: Some(500),
+        blocks_lost: 2,
+        blocks_fetched: 4,
+    };
+    assert_eq!(fault.restarts, [expected]);
 }
 
 #[test]

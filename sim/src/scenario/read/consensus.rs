@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use consortium_node::mutant::Mutant;
 
+use super::execute_order_validate::execute_order_validate;
 use crate::scenario::{
     plan::{
-        CliquePlan, Consensus, GatewayPlan, MempoolPlan, PbftPlan, Protocol, RelayPlan, SyncPlan,
+        CliquePlan, Consensus, GatewayPlan, MemberPlan, MempoolPlan, PbftPlan, Protocol, RelayPlan,
+        SyncPlan,
     },
-    reader::Section,
+    reader::{Names, Section},
     suggest::{self, quote},
     tree::Value,
 };
@@ -18,8 +20,13 @@ const TICK: Duration = Duration::from_millis(1);
 /// No figure of a protocol is larger.
 const MANY: u64 = 1_000_000;
 
-/// Reads `[consensus]`. `validators` is n.
-pub(crate) fn consensus(root: &Section<'_>, validators: usize) -> Consensus {
+/// Reads `[consensus]`.
+pub(crate) fn consensus<'a>(
+    root: &Section<'a>,
+    members: &[MemberPlan],
+    names: &Names<'a>,
+) -> Consensus {
+    let validators = members.iter().map(|member| member.validators).sum();
     let keys = [
         "protocol",
         "clock_tolerance",
@@ -27,15 +34,24 @@ pub(crate) fn consensus(root: &Section<'_>, validators: usize) -> Consensus {
         "batch",
         "pbft",
         "clique",
+        "execute_order_validate",
     ];
     let section = root.section("consensus", &keys);
     // All parameters are checked whichever protocol is chosen: a scenario is compared across protocols.
     let pbft = pbft(&section);
     let clique = clique(&section, validators);
-    let protocol = match section.choice("protocol", &[("pbft", 0), ("clique", 1), ("central", 2)]) {
+    let roles = execute_order_validate(&section, members, names, &pbft);
+    let choices = [
+        ("pbft", 0),
+        ("clique", 1),
+        ("central", 2),
+        ("execute-order-validate", 3),
+    ];
+    let protocol = match section.choice("protocol", &choices) {
         0 => Protocol::Pbft(pbft),
         1 => Protocol::Clique(clique),
-        _ => Protocol::Central,
+        2 => Protocol::Central,
+        _ => Protocol::ExecuteOrderValidate(roles),
     };
     let batch = section.section("batch", &["max_transactions", "max_bytes", "max_age"]);
     Consensus {

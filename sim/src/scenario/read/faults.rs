@@ -244,10 +244,10 @@ fn link_loss<'a>(section: &Section<'a>, names: &Names<'a>) -> Option<FaultKind> 
     if loss_ppm == 0 && section.get("loss").is_some() {
         section.problem("loss", "this loses nothing", None);
     }
-    let named = ["from", "to", "ways"]
+    let is_one_link = ["from", "to", "ways"]
         .iter()
         .any(|key| section.get(key).is_some());
-    let link = if named {
+    let link = if is_one_link {
         Some(link(section, names)?)
     } else {
         None

@@ -2,6 +2,7 @@
 
 pub(crate) mod cheats;
 pub(crate) mod consensus;
+pub(crate) mod execute_order_validate;
 pub(crate) mod faults;
 pub(crate) mod fleet;
 pub(crate) mod network;

@@ -14,10 +14,14 @@
 //!   executed it; or that as many validators as make an answer refuse for the same reason. A full
 //!   mempool is not for good: the next attempt follows in time.
 //!
+//! With execute-order-validate a gateway has more to do before anything is ordered: see [`endorsing`].
+//!
 //! A submission that is not merged ends in one [`Fact::Final`] or [`Fact::Rejected`]. A replay has the id
 //! of its original: [`Submission::cheat`] tells them apart, not the id. A pure machine: it arms one timer
 //! for all that waits, and what a step costs does not grow with how much does (but by a logarithm).
 
+mod endorsing;
+mod lanes;
 mod pending;
 
 use std::{
@@ -29,9 +33,10 @@ use std::{
 use consortium_node::{
     crypto::Signed,
     engine::{FaultModel, ReplyRule},
+    execute_order_validate::RolePacket,
     membership::{Committee, Registry},
     node::{Claims, ClientPacket, Packet, ReceiptPage, TxRefusal},
-    transaction::{Call, Transaction},
+    transaction::{Call, Outcome, Transaction},
     types::{NodeId, PartyId, TxId},
 };
 
@@ -43,6 +48,7 @@ use crate::{
 };
 
 use super::{CONSTRUCTOR, TEMPLATE};
+use endorsing::Endorsing;
 use pending::{Answer, Pending};
 
 /// Whether someone with these application roles may ever call this function of this template.
@@ -81,6 +87,9 @@ pub struct GatewayCounters {
     pub bad_pages: u64,
     /// Receipts that contradicted those that made a transaction final, at that time.
     pub mismatching_receipts: u64,
+    /// Attempts that came to nothing because something had changed between endorsement and commit, or
+    /// between two endorsers.
+    pub conflicts: u64,
 }
 
 /// A member's gateway.
@@ -93,6 +102,10 @@ pub struct Gateway {
     validators: Vec<NodeId>,
     /// Equal answers that make one.
     needed: usize,
+    /// Equal refusals of others than the own validator that make one.
+    refusals_needed: usize,
+    /// If orders must be endorsed.
+    endorsing: Option<Endorsing>,
     retry_after: Duration,
     /// Transactions sent and not answered, at most: the rest waits here.
     window: usize,
@@ -125,7 +138,7 @@ impl Gateway {
         permits: Permits,
     ) -> Self {
         let mut validators: Vec<NodeId> = cast.validators().collect();
-        if claims.faults == FaultModel::Trusted {
+        if claims.faults == FaultModel::Trusted && claims.reply != ReplyRule::Commit {
             validators.truncate(1);
         } else {
             let own = cast.validator_of(member).map_or(member, NodeId::index);
@@ -135,16 +148,28 @@ impl Gateway {
         let claimed = match claims.reply {
             ReplyRule::One | ReplyRule::Depth(_) => 1,
             ReplyRule::WeakQuorum => cast.committee.weak_quorum(),
+            ReplyRule::Commit if claims.faults == FaultModel::Byzantine => {
+                cast.committee.weak_quorum()
+            }
+            ReplyRule::Commit => 1,
         };
         // A plan for several protocols may ask for more validators than this one has to ask.
         let wanted = plan.gateway.reply_quorum.unwrap_or(claimed);
         let needed = wanted.min(validators.len());
+        let endorsing = Endorsing::new(plan, cast, member);
+        let refusals_needed = endorsing.as_ref().map_or(needed, |endorsing| {
+            // So many that the others do not satisfy the policy.
+            let policy = &endorsing.channel.policy;
+            policy.endorsers().n() - policy.needed() + 1
+        });
         Self {
             registry: Arc::clone(&cast.registry),
             committee: Arc::clone(&cast.committee),
             permits,
             validators,
             needed,
+            refusals_needed,
+            endorsing,
             // A retry in no time at all would never let time pass.
             retry_after: plan.gateway.retry_after.max(Duration::from_millis(1)) + patience(plan),
             window: plan.gateway.window,
@@ -192,15 +217,21 @@ impl Gateway {
             out.push(GatewayOutput::Fact(Fact::Rejected { tx, reason }));
             return;
         }
+        let lanes = self.endorsing.as_mut().map(|one| &mut one.lanes);
+        let may_go = lanes.is_none_or(|lanes| lanes.enter(&transaction));
         let pending = Pending::new(transaction, now, !self.online);
         self.pending.insert(tx, pending);
-        self.buffered.push_back(tx);
+        if may_go {
+            self.buffered.push_back(tx);
+        }
         self.send_buffered(now, out);
     }
 
     /// Sends what waits, while the link is up and the window has room.
     fn send_buffered(&mut self, now: Time, out: &mut Vec<GatewayOutput>) {
-        while self.online && self.pending.len() - self.buffered.len() < self.window {
+        let waiting = |endorsing: &Endorsing| endorsing.lanes.waiting();
+        let in_lanes = self.endorsing.as_ref().map_or(0, waiting);
+        while self.online && self.pending.len() - in_lanes - self.buffered.len() < self.window {
             let Some(tx) = self.buffered.pop_front() else {
                 break;
             };
@@ -224,10 +255,12 @@ impl Gateway {
             Packet::Client(ClientPacket::Refused { tx, reason }) => {
                 self.refused(now, from, *tx, *reason, out);
             }
+            Packet::Role(RolePacket::Endorsement(signed)) => self.endorsed(now, signed, out),
             Packet::Client(ClientPacket::Submit(_))
             | Packet::Relay(_)
             | Packet::Consensus(_)
-            | Packet::Sync(_) => {}
+            | Packet::Sync(_)
+            | Packet::Role(_) => {}
         }
         self.send_buffered(now, out);
     }
@@ -287,6 +320,22 @@ impl Gateway {
         let doublings = pending.attempt.saturating_sub(2).min(DOUBLINGS);
         pending.due = now + self.retry_after * (1 << doublings);
         self.deadlines.insert((pending.due, tx));
+        let sent = Fact::Sent {
+            tx,
+            attempt: pending.attempt,
+            waited_for_link: pending.waited_for_link,
+        };
+        if self.endorsing.is_some() {
+            self.propose(tx, out);
+        } else {
+            self.submit_again(tx, out);
+        }
+        out.push(GatewayOutput::Fact(sent));
+    }
+
+    /// Sends an order to be ordered: to the own validator, to others if that is silent, or to all.
+    fn submit_again(&self, tx: TxId, out: &mut Vec<GatewayOutput>) {
+        let pending = &self.pending[&tx];
         let own = self.validators[0];
         let fallback = self.fallback.filter(|_| self.own_silent);
         let targets = self.validators.iter().filter(|to| {
@@ -299,11 +348,6 @@ impl Gateway {
                 packet: Packet::Client(ClientPacket::Submit(transaction)),
             });
         }
-        out.push(GatewayOutput::Fact(Fact::Sent {
-            tx,
-            attempt: pending.attempt,
-            waited_for_link: pending.waited_for_link,
-        }));
     }
 
     /// Sends again what is due.
@@ -358,16 +402,29 @@ impl Gateway {
                 height: page.height,
                 outcome: outcome.clone(),
             };
-            self.answered(*tx, by, answer, out);
+            self.answered(now, *tx, by, answer, out);
         }
     }
 
-    fn answered(&mut self, tx: TxId, by: NodeId, answer: Answer, out: &mut Vec<GatewayOutput>) {
+    fn answered(
+        &mut self,
+        now: Time,
+        tx: TxId,
+        by: NodeId,
+        answer: Answer,
+        out: &mut Vec<GatewayOutput>,
+    ) {
         let Some(pending) = self.pending.get_mut(&tx) else {
             return;
         };
+        let home = self.endorsing.as_ref().and_then(|one| one.home);
         let (equal, others) = pending.answer(by, &answer);
-        if equal >= self.needed {
+        if equal < self.needed && home != Some(by) {
+            return;
+        }
+        if matches!(answer.outcome, Outcome::Invalid(_)) {
+            self.invalidated(now, tx, out);
+        } else {
             self.counters.mismatching_receipts += others as u64;
             self.forget(tx);
             out.push(GatewayOutput::Fact(Fact::Final {
@@ -397,8 +454,9 @@ impl Gateway {
             return;
         }
         let equal = pending.refuse(from, reason);
-        let own_word = from == self.validators[0] && !pending.is_answered();
-        if own_word || equal >= self.needed {
+        let own = self.endorsing.is_none() && from == self.validators[0];
+        let own_word = own && !pending.is_answered();
+        if own_word || equal >= self.refusals_needed {
             self.forget(tx);
             let reason = Rejection::Door(reason);
             out.push(GatewayOutput::Fact(Fact::Rejected { tx, reason }));
@@ -412,6 +470,9 @@ impl Gateway {
         if pending.attempt == 0 {
             self.buffered.retain(|other| *other != tx);
         }
+        if let Some(endorsing) = &mut self.endorsing {
+            self.buffered.extend(endorsing.lanes.leave(&tx));
+        }
     }
 }
 
@@ -420,7 +481,7 @@ impl Gateway {
 fn patience(plan: &Plan) -> Duration {
     match &plan.consensus.protocol {
         Protocol::Clique(clique) => clique.period * (2 * (clique.confirmations as u32 + 2)),
-        Protocol::Pbft(_) | Protocol::Central => Duration::ZERO,
+        Protocol::Pbft(_) | Protocol::Central | Protocol::ExecuteOrderValidate(_) => Duration::ZERO,
     }
 }
 

@@ -8,6 +8,7 @@ use consortium_node::{
     types::{BlockId, Height, NodeId},
 };
 
+use super::endorsing::Round;
 use crate::time::Time;
 
 /// What a validator says became of a transaction.
@@ -28,6 +29,8 @@ pub(super) struct Pending {
     /// When the next one is due.
     pub(super) due: Time,
     pub(super) waited_for_link: bool,
+    /// Where it stands with its endorsers, if there are any.
+    pub(super) round: Round,
     /// A validator has one say here …
     answers: Vec<(NodeId, Answer)>,
     /// … and one here.
@@ -42,6 +45,7 @@ impl Pending {
             sent: now,
             due: Time::NEVER,
             waited_for_link,
+            round: Round::default(),
             answers: Vec::new(),
             refusals: Vec::new(),
         }
