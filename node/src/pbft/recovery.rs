@@ -52,17 +52,29 @@ impl Pbft {
         self.committed = self.committed.max(self.log.low()).max(self.executed);
         self.log.touch(self.executed);
         self.suspicion.enter(self.now);
+        self.tell_view(out);
+        self.skip_to_stable(out);
+        self.ask_everyone(out);
+        self.take_up_new_view(out);
+        self.advance(out);
+        self.watch(out);
+    }
+
+    /// Where it stands, and whether it asked for that view: it may have crashed before anybody was told.
+    fn tell_view(&self, out: &mut Outbox<Self>) {
+        let asked = self.new_view.iter().any(|message| {
+            let mut changes = message.body().changes.iter();
+            changes.any(|change| change.signer() == self.me)
+        });
+        if !self.active || asked {
+            out.tell(Tale::Suspected(self.view));
+        }
         if self.active {
             out.tell(Tale::Entered {
                 view: self.view,
                 leader: self.committee.leader(self.view),
             });
         }
-        self.skip_to_stable(out);
-        self.ask_everyone(out);
-        self.take_up_new_view(out);
-        self.advance(out);
-        self.watch(out);
     }
 
     /// Goes on where the NEW-VIEW of the current view was left.
@@ -76,12 +88,19 @@ impl Pbft {
         }
     }
 
-    /// One record of an earlier life, in the order in which they were written.
+    /// One record of an earlier life, in the order in which they were written. What it stands for is told
+    /// again: it may have become durable without being told.
     fn replay(&mut self, record: &Record, out: &mut Outbox<Self>) {
         match record {
             Record::Stable(certificate) => {
-                let seq = certificate.vote().slot;
+                let Vote {
+                    slot: seq, digest, ..
+                } = *certificate.vote();
                 if seq > self.log.low() {
+                    if certificate.signers().any(|signer| signer == self.me) {
+                        out.tell(Tale::Voted(*certificate.vote()));
+                    }
+                    out.tell(Tale::Stable { seq, digest });
                     self.log.raise(seq, self.executed);
                     self.checkpoints.remember_stable(certificate.clone());
                 }
@@ -109,12 +128,14 @@ impl Pbft {
                     && self.active
                     && let Some(slot) = self.log.slot_mut(seq)
                 {
+                    out.tell(Tale::Voted(*vote.body()));
                     slot.commits.add(&self.committee, vote);
                     self.committed = self.committed.max(seq);
                 }
             }
             Record::Checkpoint(vote) => {
                 if vote.body().slot > self.log.low() {
+                    out.tell(Tale::Voted(*vote.body()));
                     self.checkpoints.remember(&self.committee, vote);
                 }
             }
@@ -169,6 +190,7 @@ impl Pbft {
         slot.standing = Standing::Accepted;
         if let Some(vote) = vote {
             slot.prepares.add(&self.committee, &vote);
+            out.tell(Tale::Voted(said));
         }
         self.log.touch(seq);
         self.assigned = self.assigned.max(seq);

@@ -24,6 +24,8 @@ pub struct BoundedLiveness {
     active: BTreeSet<usize>,
     /// Validators that started again without their disks and have not voted since.
     forgetful: BTreeSet<NodeId>,
+    /// Those of them that said that they sign nothing for now: what they say about states is no vote.
+    mute: BTreeSet<NodeId>,
     drained: bool,
 }
 
@@ -42,7 +44,26 @@ impl BoundedLiveness {
             pending: BTreeMap::new(),
             active: BTreeSet::new(),
             forgetful: BTreeSet::new(),
+            mute: BTreeSet::new(),
             drained: false,
+        }
+    }
+
+    /// Who is as good as faulty because of its disk (R40).
+    fn told(&mut self, node: NodeId, tale: &Tale) {
+        match tale {
+            Tale::Muted => {
+                self.mute.insert(node);
+                self.forgetful.insert(node);
+            }
+            Tale::Unmuted(_) => {
+                self.mute.remove(&node);
+                self.forgetful.remove(&node);
+            }
+            Tale::Voted(_) | Tale::Proposed { .. } if !self.mute.contains(&node) => {
+                self.forgetful.remove(&node);
+            }
+            _ => {}
         }
     }
 }
@@ -85,10 +106,8 @@ impl Invariant for BoundedLiveness {
             }
             Fact::Node {
                 node,
-                note: Note::Engine(Tale::Voted(_) | Tale::Proposed { .. }),
-            } => {
-                self.forgetful.remove(node);
-            }
+                note: Note::Engine(tale),
+            } => self.told(*node, tale),
             Fact::DrainBegan => self.drained = true,
             _ => {}
         }
@@ -133,7 +152,11 @@ impl Invariant for BoundedLiveness {
 
 #[cfg(test)]
 mod tests {
-    use consortium_node::{transaction::Outcome, types::Digest};
+    use consortium_node::{
+        pbft::CHECKPOINT,
+        transaction::Outcome,
+        types::{Digest, Seq},
+    };
 
     use super::*;
     use crate::{
@@ -187,7 +210,10 @@ mod tests {
         assert_eq!(stage.violated(), [NAME], "a restart is a pause");
         stage.restart(2, engine::Recovery::Lost, 0);
         assert!(matches!(finding(&stage), Finding::NotClaimed(_)));
-        stage.vote(2, 1, 1, Digest([1; 32]));
+        stage.tale(2, Tale::Muted);
+        stage.vote_in(CHECKPOINT, 2, 0, 64, Digest([1; 32]));
+        assert!(matches!(finding(&stage), Finding::NotClaimed(_)), "mute");
+        stage.tale(2, Tale::Unmuted(Seq(64)));
         assert_eq!(stage.violated(), [NAME], "it takes part again");
     }
 

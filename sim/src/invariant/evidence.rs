@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consortium_node::{
+    engine::Slot,
     quorum::{Phase, Vote},
-    types::{Digest, NodeId, Seq, View},
+    types::{BlockId, Digest, NodeId, Seq, View},
 };
 
 /// Votes of one node that are remembered: those of its highest slots.
 pub const REMEMBERED: usize = 2048;
+
+/// What no protocol votes in: stands for proposals.
+pub const PROPOSAL: Phase = Phase(u8::MAX);
 
 /// Somebody signed two answers to one question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +59,17 @@ impl Evidence {
             vote: *vote,
             earlier,
         })
+    }
+
+    /// Takes a proposal; what it contradicts, if it does. A leader has one word for each slot of a view.
+    pub fn proposed(&mut self, node: NodeId, slot: Slot, block: &BlockId) -> Option<Clash> {
+        let vote = Vote {
+            phase: PROPOSAL,
+            view: slot.view,
+            slot: slot.seq,
+            digest: *block,
+        };
+        self.voted(node, &vote)
     }
 
     /// Takes an honest node's word that it holds two contradicting statements of this one.

@@ -14,26 +14,33 @@ pub mod agreement;
 pub mod bounded_liveness;
 pub mod certificate_validity;
 pub mod chains;
+pub mod checkpoint;
 pub mod contracts;
 pub mod custody;
+pub mod durability;
 pub mod evidence;
 pub mod exactly_once;
 pub mod monotone_height;
 pub mod no_conflicting_votes;
 pub mod prefix;
+pub mod prepared_carried;
 pub mod recovery;
 #[cfg(test)]
 pub(crate) mod stage;
 pub mod state_root;
+pub mod steady_leader;
 pub mod validity;
 pub mod verdict;
+pub mod view_sanity;
+pub mod watermarks;
 pub mod workflow_legality;
 
 use std::{fmt::Debug, sync::Arc};
 
 use consortium_node::{
-    engine::{ReplyRule, Tale},
+    engine::{Engine as _, ReplyRule, Tale},
     node::{Claims, Note},
+    pbft::Pbft,
     transaction::{Receipt, Transaction, Transition},
     types::{NodeId, PartyId},
 };
@@ -53,7 +60,7 @@ use crate::{
 };
 
 /// Names of all invariants, in the order of the verdicts.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 19] = [
     agreement::NAME,
     prefix::NAME,
     monotone_height::NAME,
@@ -62,11 +69,17 @@ pub const NAMES: [&str; 13] = [
     acknowledged_never_lost::NAME,
     certificate_validity::NAME,
     no_conflicting_votes::NAME,
+    prepared_carried::NAME,
+    checkpoint::NAME,
+    watermarks::NAME,
+    view_sanity::NAME,
+    durability::NAME,
     state_root::NAME,
     workflow_legality::NAME,
     custody::NAME,
     access::NAME,
     bounded_liveness::NAME,
+    steady_leader::NAME,
 ];
 
 /// Something that must hold.
@@ -114,6 +127,12 @@ impl Seen<'_> {
         }
     }
 
+    /// Honest validators that every quorum has at least, if all liars are in it.
+    pub fn honest_quorum(&self) -> usize {
+        let liars = self.cast.honest.iter().filter(|honest| !**honest).count();
+        self.cast.committee.quorum().saturating_sub(liars)
+    }
+
     /// A party's name, quoted.
     pub fn party(&self, party: PartyId) -> String {
         self.cast.registry.party(party).map_or_else(
@@ -143,11 +162,13 @@ pub struct Scene<'a> {
     pub fact: &'a Fact,
     /// What is known, this fact included.
     pub seen: Seen<'a>,
+    /// What the engine of an honest validator tells, and whose it is.
+    pub tale: Option<(NodeId, &'a Tale)>,
     /// An honest validator appended a block.
     pub append: Option<Append<'a>>,
     /// An honest validator took a block off.
     pub retraction: Option<Retraction<'a>>,
-    /// An honest validator signed a vote.
+    /// An honest validator signed a vote or proposed something.
     pub voted: Option<NodeId>,
     /// A validator signed a vote that contradicts an earlier one of its own.
     pub clash: Option<Clash>,
@@ -190,6 +211,11 @@ pub fn has_finality(claims: &Claims) -> bool {
     !matches!(claims.reply, ReplyRule::Depth(_))
 }
 
+/// Why a protocol that is not PBFT does not promise what PBFT's rules give.
+fn unless_pbft(claims: &Claims, why: &str) -> Option<String> {
+    (claims.protocol != Pbft::NAME).then(|| format!("{} {why}", claims.protocol))
+}
+
 /// All invariants with their courts: a reader of facts.
 #[derive(Debug)]
 pub struct Invariants {
@@ -215,11 +241,17 @@ impl Invariants {
             Box::<acknowledged_never_lost::AcknowledgedNeverLost>::default(),
             Box::<certificate_validity::CertificateValidity>::default(),
             Box::<no_conflicting_votes::NoConflictingVotes>::default(),
+            Box::new(prepared_carried::PreparedCarried::new(plan)),
+            Box::new(checkpoint::Checkpoint::new(plan)),
+            Box::new(watermarks::Watermarks::new(plan)),
+            Box::new(view_sanity::ViewSanity::new(plan)),
+            Box::new(durability::Durability::new(plan)),
             Box::<state_root::StateRoot>::default(),
             Box::<workflow_legality::WorkflowLegality>::default(),
             Box::<custody::Custody>::default(),
             Box::<access::Access>::default(),
             Box::new(bounded_liveness::BoundedLiveness::new(plan)),
+            Box::new(steady_leader::SteadyLeader::new(plan)),
         ];
         let courts = all.into_iter().map(|invariant| {
             let mut court = Court::new(invariant.name());
@@ -283,11 +315,15 @@ impl Invariants {
 impl Reader for Invariants {
     fn read(&mut self, at: Time, fact: &Fact) {
         let (mut append, mut retraction, mut voted, mut clash) = (None, None, None, None);
+        let mut tale = None;
         self.performed.clear();
         if let Fact::Node { node, note } = fact
             && self.cast.is_validator(*node)
         {
             let honest = self.cast.is_honest(*node);
+            if let Note::Engine(told) = note {
+                tale = honest.then_some((*node, told));
+            }
             match note {
                 Note::Appended(entry) if honest => {
                     let one = self.chains.append(*node, entry);
@@ -308,6 +344,10 @@ impl Reader for Invariants {
                     voted = honest.then_some(*node);
                     clash = self.evidence.voted(*node, vote);
                 }
+                Note::Engine(Tale::Proposed { slot, block }) if has_finality(&self.claims) => {
+                    voted = honest.then_some(*node);
+                    clash = self.evidence.proposed(*node, *slot, block);
+                }
                 Note::Engine(Tale::Equivocation { by, .. }) if honest => {
                     self.evidence.accuse(*by);
                 }
@@ -323,6 +363,7 @@ impl Reader for Invariants {
                 chains: &self.chains,
                 evidence: &self.evidence,
             },
+            tale,
             append,
             retraction,
             voted,
@@ -344,6 +385,7 @@ mod tests {
     #[test]
     fn the_verdicts_come_in_the_order_of_the_names() {
         let mut stage = Stage::pbft();
+        stage.expect_steady_leader();
         stage.drain();
         let verdicts = stage.close();
         let names: Vec<_> = verdicts.list.iter().map(|verdict| verdict.name).collect();
@@ -366,14 +408,31 @@ mod tests {
             let list = verdicts.list.iter().filter(not_claimed);
             list.map(|verdict| verdict.name).collect()
         };
-        assert!(waived(Stage::pbft()).is_empty());
-        assert_eq!(waived(Stage::central()), [certificate_validity::NAME]);
+        assert_eq!(waived(Stage::pbft()), [steady_leader::NAME]);
+        assert_eq!(
+            waived(Stage::central()),
+            [
+                certificate_validity::NAME,
+                prepared_carried::NAME,
+                checkpoint::NAME,
+                watermarks::NAME,
+                view_sanity::NAME,
+                durability::NAME,
+                steady_leader::NAME
+            ]
+        );
         assert_eq!(
             waived(Stage::clique()),
             [
                 agreement::NAME,
                 certificate_validity::NAME,
-                no_conflicting_votes::NAME
+                no_conflicting_votes::NAME,
+                prepared_carried::NAME,
+                checkpoint::NAME,
+                watermarks::NAME,
+                view_sanity::NAME,
+                durability::NAME,
+                steady_leader::NAME
             ]
         );
     }
@@ -381,6 +440,7 @@ mod tests {
     #[test]
     fn an_honest_run_breaks_nothing_and_checks_everything() {
         let mut stage = Stage::pbft();
+        stage.expect_steady_leader();
         stage.play_shipment();
         let verdicts = stage.close();
         for verdict in &verdicts.list {

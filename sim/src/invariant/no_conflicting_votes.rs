@@ -2,12 +2,13 @@
 
 use consortium_node::node::Claims;
 
-use super::{Court, Invariant, Scene, has_finality};
+use super::{Court, Invariant, Scene, evidence::PROPOSAL, has_finality};
 
 /// As scenarios write it.
 pub const NAME: &str = "no-conflicting-votes";
 
-/// No honest node signs two digests for one phase, view and slot, not even across a restart.
+/// No honest node signs two digests for one phase, view and slot, nor proposes two blocks for one slot of a
+/// view, not even across a restart.
 #[derive(Debug, Default)]
 pub struct NoConflictingVotes;
 
@@ -31,11 +32,14 @@ impl Invariant for NoConflictingVotes {
         let Some(node) = scene.voted else { return };
         court.check();
         if let Some(clash) = scene.clash {
+            let question = match clash.vote.phase {
+                PROPOSAL => "proposal".to_owned(),
+                phase => format!("phase {}", phase.0),
+            };
             let what = format!(
-                "slot {} of view {}, phase {}: honest member {} signed {} after {}",
+                "slot {} of view {}, {question}: honest member {} signed {} after {}",
                 clash.vote.slot,
                 clash.vote.view,
-                clash.vote.phase.0,
                 scene.seen.who(node),
                 clash.vote.digest,
                 clash.earlier
@@ -47,7 +51,10 @@ impl Invariant for NoConflictingVotes {
 
 #[cfg(test)]
 mod tests {
-    use consortium_node::types::Digest;
+    use consortium_node::{
+        engine::{Slot, Tale},
+        types::{Digest, Seq, View},
+    };
 
     use super::*;
     use crate::invariant::stage::{Stage, node};
@@ -68,6 +75,20 @@ mod tests {
                 .starts_with("slot 9 of view 4, phase 2: honest member \"Truck\"")
         );
         assert_eq!(violation.culprits, [node(1)].into());
+    }
+
+    #[test]
+    fn r12_two_proposals_of_an_honest_leader_for_one_slot_are_a_violation() {
+        let mut stage = Stage::pbft();
+        let (view, seq) = (View(0), Seq(9));
+        let slot = Slot { view, seq };
+        for block in [YES, YES, NO] {
+            stage.tale(0, Tale::Proposed { slot, block });
+        }
+        assert_eq!(stage.violated(), [NAME]);
+        let what = stage.first_violation().what;
+        let start = "slot 9 of view 0, proposal: honest member \"Farm\" signed";
+        assert!(what.starts_with(start), "{what}");
     }
 
     #[test]

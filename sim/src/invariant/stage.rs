@@ -2,12 +2,13 @@
 
 mod blocks;
 mod plan;
+mod tales;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use consortium_node::{
     block::{Block, Finality},
-    engine::{FaultModel, Recovery, ReplyRule, Tale},
+    engine::{FaultModel, Recovery, ReplyRule},
     ledger::Entry,
     node::{Claims, Note},
     quorum::{Certificate, Phase, Vote},
@@ -202,16 +203,6 @@ impl Stage {
     pub(crate) fn retract(&mut self, by: usize, block: &Arc<Block>) {
         let block = Arc::clone(block);
         self.note(by, Note::Retracted { block });
-    }
-
-    pub(crate) fn vote(&mut self, by: usize, view: u64, slot: u64, digest: Digest) {
-        let vote = Vote {
-            phase: COMMIT,
-            view: View(view),
-            slot: Seq(slot),
-            digest,
-        };
-        self.note(by, Note::Engine(Tale::Voted(vote)));
     }
 }
 
@@ -424,7 +415,8 @@ impl Stage {
         self.acknowledge(&transaction, Outcome::Ok, height);
     }
 
-    /// An honest run of a shipment from farm to store, with votes and a drain.
+    /// An honest run of a shipment from farm to store, with votes, a checkpoint, a restart and a
+    /// drain.
     pub(crate) fn play_shipment(&mut self) {
         let create = self.created_shipment();
         self.call(Self::DEVICE, &create, INGEST, reading(500, 20), (0, 0));
@@ -433,10 +425,7 @@ impl Stage {
         self.call(1, &create, TRANSFER, to(2), (1, 1));
         self.call(0, &create, TRANSFER, to(3), (1, 1));
         self.call(3, &create, COMPLETE, vec![], (1, 2));
-        let head = self.head.id();
-        for by in 0..MEMBERS.len() {
-            self.vote(by, 0, 7, head);
-        }
+        self.close_day();
         self.drain();
     }
 }

@@ -25,7 +25,7 @@ pub use source::{LONGEST_SCENARIO, Source};
 pub use warning::Warning;
 
 use self::{
-    plan::{Expect, Plan},
+    plan::Plan,
     problem::Log,
     read::{cheats, consensus, faults, fleet, network, people, schedules},
     reader::{Names, Section},
@@ -167,9 +167,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         faults: faults::faults(&root, &members, &member_names, length),
         cheats: cheats::cheats(&root, &members, &member_names, &fleet, length),
         schedules: schedules::schedules(&root, &members, &member_names, length),
-        expect: Expect {
-            violations: cheats::violations(&root),
-        },
+        expect: cheats::expect(&root),
         machine: network::machine(&root, profiles),
         clock_skew: root.duration("clock_skew", Duration::ZERO),
         host: network::host(&root),

@@ -550,6 +550,8 @@ pub enum CheatKind {
 pub struct Expect {
     /// Invariants that this scenario violates on purpose, by name; its absence fails the run.
     pub violations: Vec<String>,
+    /// Whether no honest validator may give up a leader that is honest and up.
+    pub steady_leader: bool,
 }
 
 /// Shortcuts of the host, none of which changes a fingerprint.

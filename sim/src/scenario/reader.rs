@@ -186,6 +186,18 @@ impl<'a> Section<'a> {
             .is_some_and(|node| matches!(&node.value, Value::Text(text) if text == word))
     }
 
+    /// `true` or `false`.
+    pub(crate) fn truth(&self, key: &str) -> bool {
+        let Some(node) = self.need(key) else {
+            return false;
+        };
+        if let Value::Truth(truth) = node.value {
+            return truth;
+        }
+        self.mistyped(node, key, "true or false");
+        false
+    }
+
     /// An integer within a range.
     pub(crate) fn integer(&self, key: &str, range: RangeInclusive<u64>) -> u64 {
         let Some(node) = self.need(key) else {

@@ -7,7 +7,7 @@ use super::{
     fleet::golden_temperatures,
 };
 use crate::scenario::{
-    plan::{CheatKind, CheatPlan, FleetPlan, MemberIndex, MemberPlan},
+    plan::{CheatKind, CheatPlan, Expect, FleetPlan, MemberIndex, MemberPlan},
     reader::{Names, Section},
     suggest::{self, quote},
 };
@@ -25,7 +25,7 @@ const KINDS: [(&str, &[&str]); 6] = [
 ];
 
 /// Names of the invariants that a scenario may expect to see violated.
-pub const INVARIANTS: [&str; 13] = [
+pub const INVARIANTS: [&str; 19] = [
     "agreement",
     "prefix",
     "monotone-height",
@@ -34,11 +34,17 @@ pub const INVARIANTS: [&str; 13] = [
     "acknowledged-never-lost",
     "certificate-validity",
     "no-conflicting-votes",
+    "prepared-carried",
+    "checkpoint",
+    "watermarks",
+    "view-sanity",
+    "durability",
     "state-root",
     "workflow-legality",
     "custody",
     "access",
     "bounded-liveness",
+    "steady-leader",
 ];
 
 /// Reads every `[[cheat]]`.
@@ -173,8 +179,15 @@ fn tenths(dc: i64) -> String {
 }
 
 /// Reads `[expect]`.
-pub(crate) fn violations(root: &Section<'_>) -> Vec<String> {
-    let section = root.section("expect", &["violations"]);
+pub(crate) fn expect(root: &Section<'_>) -> Expect {
+    let section = root.section("expect", &["violations", "steady_leader"]);
+    Expect {
+        violations: violations(&section),
+        steady_leader: section.truth("steady_leader"),
+    }
+}
+
+fn violations(section: &Section<'_>) -> Vec<String> {
     let mut violations = Vec::new();
     for node in section.nodes("violations") {
         let Some(name) = section.text_of(node, "violations") else {
