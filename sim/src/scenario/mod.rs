@@ -35,7 +35,7 @@ use self::{
 const DEFAULTS: &str = include_str!("../../data/defaults.toml");
 const MACHINES: &str = include_str!("../../data/machines.toml");
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "seed",
     "duration",
     "warm_up",
