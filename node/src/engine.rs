@@ -24,6 +24,7 @@ use crate::{
     membership::Committee,
     quorum::Vote,
     rewrite::{Pen, Rewrite},
+    storage::Stored,
     types::{BlockId, Digest, Height, LocalTime, Mono, NodeId, Seq, View, Wall},
 };
 
@@ -141,6 +142,9 @@ pub struct Tip<'a> {
     pub proof: Option<&'a Arc<Finality>>,
     /// What executing it gave.
     pub results: Results,
+    /// The final blocks that end with it, in order, without holes: from height 1 on, or as far down as the
+    /// host has them.
+    pub recent: &'a [Stored],
 }
 
 /// Names a request for a payload; a later one replaces it.

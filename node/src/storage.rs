@@ -22,6 +22,8 @@ use crate::{
 pub const TRUNCATION: &str = "TRUNCATION";
 /// Kind of a write that appends to the chain.
 pub const BLOCK: &str = "BLOCK";
+/// Kind of a write that begins the chain anew.
+pub const SNAPSHOT: &str = "SNAPSHOT";
 
 /// Kind of a write that replaces the chain.
 pub const SNAPSHOT: &str = "SNAPSHOT";
@@ -57,6 +59,7 @@ impl Write {
         match self {
             Self::Log(record) => record.0.label(),
             Self::Truncate(_) => (TRUNCATION, Slot::default()),
+            Self::Snapshot(_) => (SNAPSHOT, Slot::default()),
             Self::Block(stored) => {
                 let seq = Seq(stored.block.header().height.0);
                 let view = View::default();

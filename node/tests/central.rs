@@ -6,10 +6,11 @@ use std::{sync::Arc, time::Duration};
 
 use chain_support::{CHAIN, Net, committee, genesis, keys, transaction};
 use consortium_node::{
-    block::{Block, Header, Results},
-    central::{ANNOUNCED, BATCH, Central, CentralMessage, POLL},
+    block::{Block, Finality, Header, Results},
+    central::{ANNOUNCED, BATCH, Central, CentralMessage, KEEP, POLL, RECORDS},
     crypto::{Keypair, SignatureMode},
     engine::{Engine, FaultModel, Forks, Message, Refusal, Relay, ReplyRule, Tale},
+    quorum::{Certificate, Phase},
     sealed::SealedBlock,
     types::{Digest, Height, NodeId, View, Wall},
 };
@@ -231,4 +232,68 @@ fn a_committee_of_one_is_a_plain_database() {
     net.submit(&[0], 1);
     net.run(Duration::from_millis(10));
     assert_eq!((net.hosts[0].height(), net.sent.len()), (1, 0));
+}
+
+#[test]
+fn what_makes_a_block_final_is_the_word_of_the_database_and_nobody_elses() {
+    let (keys, committee) = (keys(3), committee(3));
+    let certificate = |sealed: &SealedBlock| {
+        let word = Certificate::collect([sealed.seal()]).expect("one signature");
+        Finality::Certificate(word)
+    };
+    let honest = block(&keys[0], 0, &genesis(), 1);
+    let proves = |block: &Block, proof: &Finality| Central::proves(&committee, block, proof);
+    assert!(proves(honest.block(), &certificate(&honest)));
+    let other = block(&keys[0], 0, &genesis(), 2);
+    assert!(
+        !proves(other.block(), &certificate(&honest)),
+        "another block"
+    );
+    let replica = block(&keys[1], 1, &genesis(), 1);
+    assert!(
+        !proves(replica.block(), &certificate(&replica)),
+        "a replica's word"
+    );
+    let in_its_name = block(&keys[1], 0, &genesis(), 1);
+    assert!(
+        !proves(in_its_name.block(), &certificate(&in_its_name)),
+        "a forgery"
+    );
+    let elsewhere = SealedBlock::new(&keys[0], NodeId(0), Phase(9), honest.block().clone());
+    assert!(
+        !proves(honest.block(), &certificate(&elsewhere)),
+        "another phase"
+    );
+    assert!(
+        !proves(honest.block(), &Finality::Trusted),
+        "no word at all"
+    );
+}
+
+#[test]
+fn the_log_holds_what_the_chain_may_lack_and_little_more() {
+    let mut net = net(2);
+    for nonce in 0..10 * RECORDS as u64 {
+        net.submit(&[0], nonce);
+        net.run(Duration::from_millis(5));
+        assert!(net.hosts[0].log.len() <= RECORDS);
+    }
+    assert!(net.hosts[0].height() > 3 * RECORDS as u64);
+    assert!(net.hosts[1].log.is_empty(), "a replica can ask again");
+}
+
+#[test]
+fn a_replica_that_lacks_more_than_the_database_keeps_has_its_host_fetch_it() {
+    let mut net = net(3);
+    net.split(&[&[0, 1], &[2]]);
+    for nonce in 0..KEEP as u64 + 100 {
+        net.submit(&[0], nonce);
+        net.run(Duration::from_millis(5));
+    }
+    assert_eq!((net.hosts[1].behind, net.hosts[2].behind), (0, 0));
+    net.heal();
+    net.run(2 * POLL);
+    assert!(net.hosts[2].behind > 0);
+    assert_eq!(net.hosts[2].height(), 0, "there is a gap");
+    assert_eq!(net.hosts[1].behind, 0);
 }

@@ -101,12 +101,20 @@ impl Exhibit {
         self.told(is_it).first().expect("the view was entered").0
     }
 
+    /// The instant at which the first replica asked for a view.
+    fn first_asked(&self, view: u64) -> Time {
+        let is_it =
+            |note: &Note| matches!(note, Note::Engine(Tale::Suspected(v)) if *v == View(view));
+        self.told(is_it).first().expect("the view was asked for").0
+    }
+
+    /// All views that anyone asked for or entered, but the first.
     fn views(&self) -> BTreeSet<u64> {
         let views = self.told.iter().filter_map(|(.., note)| match note {
             Note::Engine(Tale::Entered { view, .. } | Tale::Suspected(view)) => Some(view.0),
             _ => None,
         });
-        views.collect()
+        views.filter(|view| *view > 0).collect()
     }
 
     /// Heights that a replica appended before an instant, in its order.
@@ -164,7 +172,7 @@ fn m02_a_checkpoint_that_one_replica_knows_to_be_stable_starts_the_view() {
     let exhibit = Exhibit::open("m02");
     assert_eq!(exhibit.applied()[3], 1, "R3 crashed");
     assert!(!exhibit.played.ending.alive[3]);
-    let change = exhibit.first_entered(1);
+    let change = exhibit.first_asked(1);
     assert!(exhibit.stable(0, 4).is_some_and(|at| at < change));
     for backup in [1, 2] {
         assert!(exhibit.stable(backup, 4).is_none_or(|at| at >= change));
@@ -182,7 +190,7 @@ fn m02_a_checkpoint_that_one_replica_knows_to_be_stable_starts_the_view() {
 #[test]
 fn m03_a_view_that_starts_below_what_was_executed_repeats_nothing() {
     let exhibit = Exhibit::open("m03");
-    let change = exhibit.first_entered(1);
+    let change = exhibit.first_asked(1);
     assert_eq!(exhibit.appended(2, change), [1, 2, 3, 4, 5, 6]);
     assert!(exhibit.stable(1, 4).is_some_and(|at| at < change));
     assert!(
@@ -277,7 +285,7 @@ fn m12_signatures_about_other_slots_prove_nothing() {
 #[test]
 fn m13_a_bad_entry_spoils_its_own_view_change_only() {
     let exhibit = Exhibit::open("m13");
-    let change = exhibit.first_entered(1);
+    let change = exhibit.first_asked(1);
     assert_eq!(
         exhibit.appended(0, change),
         [1, 2, 3],

@@ -201,7 +201,7 @@ impl Pbft {
         out.tell(Tale::Stable { seq, digest });
         self.checkpoints.stable = Some(certificate);
         self.speak_again(out);
-        out.push(Effect::Truncate(self.records()));
+        self.shorten = true;
         let high = self.log.high();
         let mut within = Vec::new();
         for known in &mut self.checkpoints.ahead {

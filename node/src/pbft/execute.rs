@@ -86,13 +86,13 @@ impl Pbft {
         };
         // A slot has one block, unless more than f members lie.
         let seq = certificate.vote().slot.max(self.executed);
-        if self.log.place(seq) == Place::Inside {
-            let chosen = Chosen::new(certificate.clone(), Some(Arc::clone(block)));
-            self.log.chosen.insert(seq, chosen);
-            if let Some(slot) = self.log.slot_mut(seq) {
-                slot.decided = true;
-            }
+        if block.header().parent != self.head {
+            self.void_above = seq;
         }
+        self.keep_decided(
+            seq,
+            Chosen::new(certificate.clone(), Some(Arc::clone(block))),
+        );
         self.head = block.id();
         self.results = results;
         self.skip_to(seq);
@@ -104,8 +104,23 @@ impl Pbft {
         self.advance(out);
     }
 
+    /// Keeps what was decided for a slot that the host has executed, which may lie far above H.
+    fn keep_decided(&mut self, seq: Seq, chosen: Chosen) {
+        if self.log.place(seq) == Place::Below {
+            return;
+        }
+        self.log.chosen.insert(seq, chosen);
+        if let Some(slot) = self.log.slot_mut(seq) {
+            slot.decided = true;
+        }
+        // No new view begins below its window: f+1 honest replicas had their h there or above.
+        let over = Seq(seq.0.saturating_sub(self.config.window.saturating_mul(2)));
+        self.log.chosen.retain(|kept, _| *kept > over);
+        self.void_above = self.void_above.max(over);
+    }
+
     /// Slots up to `seq` are done.
-    fn skip_to(&mut self, seq: Seq) {
+    pub(super) fn skip_to(&mut self, seq: Seq) {
         self.executed = seq;
         self.log.touch(seq);
         self.committed = self.committed.max(seq);

@@ -250,6 +250,10 @@ pub struct Pbft {
 
     /// All slots up to here were committed in this view, or need not be.
     committed: Seq,
+    /// Of the executed slots above this one, those without a decision in the log were void.
+    void_above: Seq,
+    /// Whether a checkpoint became stable in this step, so that the log can be replaced.
+    shorten: bool,
 
     suspicion: Suspicion,
     /// By position in the committee: the VIEW-CHANGE for the highest view.
@@ -318,6 +322,8 @@ impl Pbft {
             wanted: None,
             tickets: 0,
             committed: Seq(0),
+            void_above: Seq(0),
+            shorten: false,
             suspicion: Suspicion::default(),
             changes: vec![None; n],
             awaiting_new_view: false,
@@ -488,6 +494,10 @@ impl Engine for Pbft {
             },
         }
         self.watch_if_waiting(out);
+        // Not before the step is over: half-way through a change of the view what counts is in no field.
+        if std::mem::take(&mut self.shorten) {
+            out.push(Effect::Truncate(self.records()));
+        }
     }
 
     fn status(&self) -> Status {

@@ -48,7 +48,9 @@ impl Pbft {
             since: self.peers.attempt,
             horizon: None,
         });
-        out.push(Effect::Truncate(Vec::new()));
+        // Never an empty log, which would be that of a replica that has said nothing; and nothing leaves
+        // before it is durable.
+        out.push(Effect::Truncate(vec![Record::Mute]));
         out.push(Effect::Persist(Record::Mute));
         out.tell(Tale::Muted);
     }
@@ -106,7 +108,7 @@ impl Pbft {
         let over = |mute: &mut Mute| mute.horizon.is_some_and(|horizon| low >= horizon);
         if self.mute.take_if(over).is_some() {
             out.tell(Tale::Unmuted(low));
-            out.push(Effect::Truncate(self.records()));
+            self.shorten = true;
             self.rearm(out);
         }
     }

@@ -282,6 +282,13 @@ impl Pbft {
             let digest = match (prepared, decided) {
                 (true, Some(decided)) => decided,
                 (true, None) if slot.void => Digest::ZERO,
+                // Executed, and no block came of it: it was void.
+                (true, None) if seq <= self.executed && seq > self.void_above => Digest::ZERO,
+                // Executed, and what came of it is forgotten.
+                (true, None) if seq <= self.executed => {
+                    self.committed = seq;
+                    continue;
+                }
                 (true, None) => claimed.expect("a prepared slot has a proposal"),
                 // Its COMMIT follows if it is prepared here later.
                 (false, Some(_)) => {

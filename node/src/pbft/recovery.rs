@@ -14,15 +14,24 @@ use crate::{
     block::{Block, Finality},
     engine::{Outbox, Recovery, Tale, Tip},
     quorum::Vote,
-    types::{Digest, Seq},
+    storage::Stored,
+    types::{Digest, Height, Seq},
 };
 
 use super::{
     Pbft,
     choice::Choice,
-    log::Standing,
+    log::{Chosen, Standing},
     message::{NewView, PREPARE, PrePrepare, Prepared, Record},
 };
+
+/// The slot that a commit certificate decided.
+fn slot_of(proof: &Finality) -> Seq {
+    match proof {
+        Finality::Certificate(certificate) => certificate.vote().slot,
+        _ => Seq(0),
+    }
+}
 
 impl Pbft {
     /// Starts again after a crash (R12). With a disk that shows too little, mute (R40).
@@ -35,9 +44,7 @@ impl Pbft {
     ) {
         self.head = tip.block.id();
         self.results = tip.results;
-        if let Some(Finality::Certificate(certificate)) = tip.proof.map(|proof| &**proof) {
-            self.executed = certificate.vote().slot;
-        }
+        self.executed = tip.proof.map_or(Seq(0), |proof| slot_of(proof));
         let muted = records.iter().any(|record| matches!(record, Record::Mute));
         if disk == Recovery::Lost || muted {
             self.fall_mute(out);
@@ -47,8 +54,9 @@ impl Pbft {
                 self.replay(record, out);
             }
         }
+        self.recall(tip.recent);
+        self.skip_to_own_checkpoint(out);
         (self.frontier, self.tip) = (self.executed, self.head);
-        // Whether an executed slot was void is not known any more: its certificates speak for it.
         self.committed = self.committed.max(self.log.low()).max(self.executed);
         self.log.touch(self.executed);
         self.suspicion.enter(self.now);
@@ -74,6 +82,39 @@ impl Pbft {
                 view: self.view,
                 leader: self.committee.leader(self.view),
             });
+        }
+    }
+
+    /// Takes up what was decided: others may still need it, and it tells which executed slots were void.
+    fn recall(&mut self, recent: &[Stored]) {
+        let floor = self.log.low().0.saturating_sub(self.config.window);
+        self.void_above = match recent.first() {
+            None => self.executed,
+            Some(first) if first.block.header().height == Height(1) => Seq(0),
+            Some(first) => slot_of(&first.proof),
+        };
+        let kept = recent.iter().rev();
+        for stored in kept.take_while(|stored| slot_of(&stored.proof).0 > floor) {
+            if let Finality::Certificate(certificate) = &*stored.proof {
+                let seq = certificate.vote().slot;
+                let chosen = Chosen::new(certificate.clone(), Some(Arc::clone(&stored.block)));
+                self.log.chosen.insert(seq, chosen);
+                if let Some(slot) = self.log.slot_mut(seq) {
+                    slot.decided = true;
+                }
+            }
+        }
+    }
+
+    /// Void slots leave no block behind. That the slots up to a checkpoint were void shows in what this
+    /// replica said about it, so that last-executed does not go down (R24).
+    fn skip_to_own_checkpoint(&mut self, out: &mut Outbox<Self>) {
+        let last = self.checkpoints.votes_of(self.position).last();
+        let Some(Vote { slot, digest, .. }) = last.map(|vote| *vote.body()) else {
+            return;
+        };
+        if slot > self.executed && self.state_after(slot, out) == digest {
+            self.skip_to(slot);
         }
     }
 

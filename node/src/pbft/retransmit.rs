@@ -329,7 +329,7 @@ impl Pbft {
         }
         // A certificate on its own does not help one that lacks the slots before it.
         let next = report.executed.next();
-        if next <= self.executed && !self.log.chosen.contains_key(&next) {
+        if next <= self.log.low() && !self.log.chosen.contains_key(&next) {
             return;
         }
         let last = self

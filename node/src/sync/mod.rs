@@ -44,7 +44,7 @@ use crate::{
 /// with each failure in a row.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// They double up to this.
-pub const PATIENCE_MAX: Duration = Duration::from_secs(60);
+pub const PATIENCE_MAX: Duration = Duration::from_mins(1);
 /// Manifests that may turn out to be useless before a node is content with blocks.
 const MANIFESTS: u32 = 3;
 
@@ -218,8 +218,9 @@ impl Sync {
         match self.goal.take() {
             Some(Goal::Pages(download)) => {
                 // The manifest may be true and cut otherwise than everybody else's: its giver is to blame.
+                self.peers.condemn(download.giver);
                 self.peers.forgive();
-                self.peers.strike(download.giver);
+                self.peers.set(download.giver, Standing::Failed);
                 self.abandon();
             }
             Some(Goal::Manifest) => {
@@ -338,7 +339,6 @@ impl Sync {
                     pages: Vec::new(),
                 }));
                 self.peers.refresh();
-                self.peers.praise(peer);
             }
         }
         self.peers.rotate(peer);

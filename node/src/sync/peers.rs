@@ -38,9 +38,17 @@ impl Peers {
             others.rotate_left(first);
         }
         self.begun += 1;
-        others.sort_by_key(|peer| self.strikes.get(peer).copied().unwrap_or(0));
         let fresh = others.into_iter().map(|peer| (peer, Standing::Fresh));
         self.queue = fresh.collect();
+        self.sort();
+    }
+
+    /// The worst last; otherwise the order stays.
+    fn sort(&mut self) {
+        let strikes = |peer: &NodeId| self.strikes.get(peer).copied().unwrap_or(0);
+        self.queue
+            .make_contiguous()
+            .sort_by_key(|(peer, _)| strikes(peer));
     }
 
     /// The next one to ask.
@@ -86,6 +94,13 @@ impl Peers {
         self.rotate(peer);
     }
 
+    /// A peer made others look wrong: it comes after all of them.
+    pub(super) fn condemn(&mut self, peer: NodeId) {
+        let strikes = self.strikes.entry(peer).or_default();
+        *strikes = strikes.saturating_add(self.queue.len() as u32);
+        self.strike(peer);
+    }
+
     /// A peer was of use.
     pub(super) fn praise(&mut self, peer: NodeId) {
         self.strikes.remove(&peer);
@@ -108,10 +123,11 @@ impl Peers {
         }
     }
 
-    /// Everyone may be asked again.
+    /// Everyone may be asked again, the worst last.
     pub(super) fn forgive(&mut self) {
         for (_, standing) in &mut self.queue {
             *standing = Standing::Fresh;
         }
+        self.sort();
     }
 }

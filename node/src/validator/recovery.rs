@@ -47,6 +47,7 @@ impl<E: Engine> Validator<E> {
             block: &head.block,
             proof: head.proof.as_ref(),
             results: head.results,
+            recent: &found.chain,
         };
         let input = Input::Recovered {
             disk: found.disk,

@@ -27,6 +27,10 @@ pub(crate) struct Host<E: Engine> {
     /// Most blocks that a change of head took off the chain.
     pub(crate) deepest_reorg: usize,
     pub(crate) finals: usize,
+    /// Records that count.
+    pub(crate) log: Vec<E::Record>,
+    /// How often the engine asked for final blocks.
+    pub(crate) behind: usize,
     pub(crate) skew_ns: i64,
     pub(super) stopped: bool,
     pub(super) missed: Vec<Event<E>>,
@@ -41,7 +45,7 @@ pub(crate) struct Host<E: Engine> {
 }
 
 impl<E: Engine> Host<E> {
-    pub(super) fn new(me: NodeId, engine: E, genesis: &Arc<Block>) -> Self {
+    pub(crate) fn new(me: NodeId, engine: E, genesis: &Arc<Block>) -> Self {
         Self {
             engine,
             mempool: Vec::new(),
@@ -51,6 +55,8 @@ impl<E: Engine> Host<E> {
             reached_ns: BTreeMap::new(),
             deepest_reorg: 0,
             finals: 0,
+            log: Vec::new(),
+            behind: 0,
             skew_ns: 0,
             stopped: false,
             missed: Vec::new(),
@@ -177,11 +183,13 @@ impl<E: Engine> Net<E> {
             Effect::Disarm(timer) => {
                 host.timers.remove(&timer);
             }
-            Effect::Persist(_) => {
+            Effect::Persist(record) => {
+                host.log.push(record);
                 let begins = host.durable_ns.max(self.now_ns);
                 host.durable_ns = begins + self.fsync.as_nanos() as u64;
             }
-            Effect::Truncate(_) | Effect::Behind => {}
+            Effect::Truncate(records) => host.log = records,
+            Effect::Behind => host.behind += 1,
             Effect::Want(want) => {
                 host.want = Some(want);
                 self.assemble(node);

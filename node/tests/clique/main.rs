@@ -3,6 +3,7 @@
 #[path = "../chain_support/mod.rs"]
 mod chain_support;
 mod forks;
+mod recovery;
 mod refusals;
 mod turns;
 

@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod amnesia;
+mod certificates;
 mod checkpoints;
 mod faults;
 #[cfg(feature = "mutants")]
@@ -14,6 +16,7 @@ mod recovery;
 mod retransmission;
 mod review;
 mod script;
+mod scripts;
 mod view_changes;
 mod wire;
 

@@ -11,6 +11,7 @@ use consortium_node::{
     crypto::{Keypair, SignatureMode},
     engine::{Effect, Engine, Input, Message, Outbox, Recovery, Refusal, Tale, Tip},
     membership::Committee,
+    storage::Stored,
     transaction::{Call, Transaction},
     types::{BlockId, ChainId, Digest, LocalTime, Mono, NodeId, PartyId, Wall},
 };
@@ -63,6 +64,9 @@ enum Event<E: Engine> {
 /// Rewrites what travels: the message to deliver, or `None` to lose it.
 pub(crate) type Tamper<M> = Box<dyn FnMut(&Sent<M>) -> Option<Arc<M>>>;
 
+/// Sees each effect before it is carried out; `true`: its replica stops just before.
+pub(crate) type Watch<E> = Box<dyn FnMut(NodeId, &Effect<E>) -> bool>;
+
 /// The network.
 pub(crate) struct Net<E: Engine> {
     pub(crate) now: u64,
@@ -92,6 +96,7 @@ pub(crate) struct Net<E: Engine> {
     build: Box<Build<E>>,
     /// This replica stops before it carries out so many more effects.
     pub(crate) crash_before_effect: Option<(NodeId, usize)>,
+    pub(crate) watch: Option<Watch<E>>,
     /// Whether a replica that is behind gets what the longest honest chain within its reach has.
     pub(crate) hosts_sync: bool,
     /// Whether hosts look at the proofs of their own engines.
@@ -152,6 +157,7 @@ impl<E: Engine> Net<E> {
             nonces: 0,
             build: Box::new(build),
             crash_before_effect: None,
+            watch: None,
             hosts_sync: false,
             checks_proofs: true,
         };
@@ -206,10 +212,17 @@ impl<E: Engine> Net<E> {
         let log = replica.log.clone();
         let (block, results) = (replica.host.head().clone(), replica.host.results);
         let proof = replica.proofs.last().cloned();
+        let recent = replica.host.chain[1..].iter().zip(&replica.proofs);
+        let recent = recent.map(|(block, proof)| Stored {
+            block: Arc::clone(block),
+            proof: Arc::clone(proof),
+        });
+        let recent: Vec<_> = recent.collect();
         let tip = Tip {
             block: &block,
             proof: proof.as_ref(),
             results,
+            recent: &recent,
         };
         self.input(
             me,
@@ -408,6 +421,14 @@ impl<E: Engine> Net<E> {
                         return;
                     }
                     *left -= 1;
+                }
+                if self
+                    .watch
+                    .as_mut()
+                    .is_some_and(|watch| watch(node, &effect))
+                {
+                    self.replicas[node.index()].crashed = true;
+                    return;
                 }
                 if let Some(answer) = self.carry_out(node, effect) {
                     answers.push_back(answer);

@@ -138,15 +138,15 @@ impl<E: Engine> Net<E> {
         };
         let mut actions = Actions::default();
         self.nodes[node].handle(now, event, &mut actions);
-        for action in actions.list {
-            match action {
+        for wish in actions.list {
+            match wish {
                 Action::Send { to, packet } => self.send(NodeId(node as u16), to, packet),
                 Action::Arm { timer, after } => {
                     let at = self.now_ns + after.as_nanos() as u64;
                     self.schedule(at, node, What::Timer(timer));
                 }
                 Action::Persist(write) => self.disks[node].write(write),
-                Action::Note(note) => self.notes[node].push(note),
+                Action::Note(told) => self.notes[node].push(told),
             }
         }
     }
@@ -172,9 +172,9 @@ impl<E: Engine> Net<E> {
                     at += span.as_nanos() as u64;
                     vec![packet]
                 }
-                Fate::Replaced(list) => {
-                    let list = list.into_iter().map(Arc::new);
-                    list.map(Packet::Sync).collect()
+                Fate::Replaced(others) => {
+                    let others = others.into_iter().map(Arc::new);
+                    others.map(Packet::Sync).collect()
                 }
             },
             _ => vec![packet],

@@ -124,11 +124,12 @@ fn a_snapshot_is_enough_to_take_part_again_r39() {
     let mut play = Play::new(300);
     play.order(20, &[0]);
     play.net.stop(3);
-    play.order(1200, &[0]);
+    play.order(1700, &[0]);
     play.net.restart(3);
     play.order(100, &[0]);
     play.run(20);
-    assert_eq!(play.net.adopted(3).len(), 1);
+    let (adopted, asked) = (play.net.adopted(3), play.net.asked(3));
+    assert_eq!(adopted.len(), 1, "{asked:?} at {}", play.net.height(0));
     play.check_agreed(&[0, 1, 2, 3]);
     let base = play.net.nodes[3].ledger().base();
     assert!(base.0 > 300, "{base}");
