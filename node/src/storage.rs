@@ -25,9 +25,6 @@ pub const BLOCK: &str = "BLOCK";
 /// Kind of a write that begins the chain anew.
 pub const SNAPSHOT: &str = "SNAPSHOT";
 
-/// Kind of a write that replaces the chain.
-pub const SNAPSHOT: &str = "SNAPSHOT";
-
 /// A write. All of them become durable in their order.
 #[derive(Clone, Debug)]
 pub enum Write {
@@ -64,11 +61,6 @@ impl Write {
                 let seq = Seq(stored.block.header().height.0);
                 let view = View::default();
                 (BLOCK, Slot { view, seq })
-            }
-            Self::Snapshot(snapshot) => {
-                let seq = Seq(snapshot.block.header().height.0);
-                let view = View::default();
-                (SNAPSHOT, Slot { view, seq })
             }
         }
     }
