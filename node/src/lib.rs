@@ -21,6 +21,7 @@ pub mod execute_order_validate;
 pub mod ledger;
 pub mod membership;
 pub mod mempool;
+pub mod mutant;
 pub mod node;
 pub mod pbft;
 pub mod quorum;

@@ -114,16 +114,28 @@ impl Certificate {
 
     /// Checks that at least `needed` distinct members of `committee` signed the statement.
     pub fn verify(&self, committee: &Committee, needed: usize) -> Result<(), CertificateFault> {
+        self.verify_distinct()?;
+        self.verify_signatures(committee, needed)
+    }
+
+    /// The part of [`Certificate::verify`] that counts each signer once.
+    pub(crate) fn verify_distinct(&self) -> Result<(), CertificateFault> {
+        let mut pairs = self.signatures.windows(2);
+        match pairs.find(|pair| pair[0].0 >= pair[1].0) {
+            Some(pair) => Err(CertificateFault::Repeated(pair[1].0)),
+            None => Ok(()),
+        }
+    }
+
+    /// The part of [`Certificate::verify`] that looks at each signature.
+    pub(crate) fn verify_signatures(
+        &self,
+        committee: &Committee,
+        needed: usize,
+    ) -> Result<(), CertificateFault> {
         let found = self.signatures.len();
         if found < needed {
             return Err(CertificateFault::TooFew { found, needed });
-        }
-        if let Some(pair) = self
-            .signatures
-            .windows(2)
-            .find(|pair| pair[0].0 >= pair[1].0)
-        {
-            return Err(CertificateFault::Repeated(pair[1].0));
         }
         self.signatures
             .iter()
@@ -220,6 +232,9 @@ pub struct Tally {
     votes: Vec<Option<Signed<Vote>>>,
     /// How many say what; honest runs have one entry.
     counts: Vec<(Digest, usize)>,
+    /// Votes that came again, where a planted bug counts them.
+    #[cfg(feature = "mutants")]
+    again: Vec<Signed<Vote>>,
 }
 
 impl Tally {
@@ -241,6 +256,13 @@ impl Tally {
                 Counted::New(self.count_up(digest))
             }
         }
+    }
+
+    /// Planted bug: counts a vote that the member has cast before.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn add_again(&mut self, vote: &Signed<Vote>) -> Counted {
+        self.again.push(vote.clone());
+        Counted::New(self.count_up(vote.body().digest))
     }
 
     fn count_up(&mut self, digest: Digest) -> usize {
@@ -278,10 +300,11 @@ impl Tally {
         if self.count(digest) < needed {
             return None;
         }
+        let votes = self.votes.iter().flatten();
+        #[cfg(feature = "mutants")]
+        let votes = votes.chain(&self.again);
         Certificate::collect(
-            self.votes
-                .iter()
-                .flatten()
+            votes
                 .filter(|vote| vote.body().digest == *digest)
                 .take(needed),
         )

@@ -685,3 +685,19 @@ fn a_schedule_that_could_not_mean_anything_is_refused() {
         assert!(found.contains(problem), "{problem}\n{found}");
     }
 }
+
+#[cfg(not(feature = "mutants"))]
+#[test]
+fn a_build_without_planted_bugs_says_how_to_get_them() {
+    for bug in ["\"new-view-not-verified\"", "9"] {
+        let problems = milk_set(&[&format!("consensus.mutant={bug}")]);
+        assert!(
+            problems.contains("not even \"new-view-not-verified\""),
+            "{problems}"
+        );
+        assert!(
+            problems.contains("cargo run --features mutants"),
+            "{problems}"
+        );
+    }
+}

@@ -7,6 +7,7 @@ use crate::{
     crypto::Signed,
     engine::{Effect, Outbox, Refusal, Slot, Tale},
     membership::Committee,
+    mutant::Mutant,
     quorum::{Certificate, Counted, Tally, Vote},
     types::{Digest, Seq, View},
 };
@@ -82,6 +83,9 @@ impl Pbft {
         out.tell(Tale::Voted(vote));
         out.broadcast(PbftMessage::Checkpoint(signed.clone()));
         self.count_checkpoint(&signed, out);
+        if self.planted.is(Mutant::CollectedBeforeStable) && seq > self.log.low() {
+            self.log.raise(seq, self.executed);
+        }
     }
 
     /// Digest of this replica's state, if `seq` is the last slot that led to it.
@@ -132,7 +136,7 @@ impl Pbft {
             return out.refuse(Refusal::Stale);
         }
         *known = Some(vote.clone());
-        let (body, quorum) = (*body, self.committee.quorum());
+        let (body, quorum) = (*body, self.rules().checkpoints());
         let same = |vote: &&Signed<Vote>| *vote.body() == body;
         let agreeing = self.checkpoints.ahead.iter().flatten().filter(same);
         if agreeing.clone().count() >= quorum
@@ -150,6 +154,7 @@ impl Pbft {
         let Vote {
             slot: seq, digest, ..
         } = *vote.body();
+        let quorum = self.rules().checkpoints();
         let tally = self.checkpoints.tallies.entry(seq).or_default();
         match tally.add(&self.committee, vote) {
             Counted::Again => out.refuse(Refusal::Stale),
@@ -166,7 +171,6 @@ impl Pbft {
                 if count >= self.committee.weak_quorum() {
                     self.log.touch(seq);
                 }
-                let quorum = self.committee.quorum();
                 if let Some(certificate) = tally.certificate(&digest, quorum) {
                     self.stable(certificate, out);
                 }
@@ -180,7 +184,7 @@ impl Pbft {
         if certificate.vote().view.epoch() != self.epoch() {
             return self.refuse_other_epoch(certificate.vote().view, out);
         }
-        if !super::choice::proves_checkpoint(certificate, seq, self.ground()) {
+        if !super::choice::proves_checkpoint(certificate, seq, self.rules()) {
             return out.refuse(Refusal::Malformed);
         }
         if seq <= self.log.low() {
@@ -195,7 +199,9 @@ impl Pbft {
         let Vote {
             slot: seq, digest, ..
         } = *certificate.vote();
-        self.log.raise(seq, self.executed);
+        if seq > self.log.low() || !self.planted.is(Mutant::CollectedBeforeStable) {
+            self.log.raise(seq, self.executed);
+        }
         self.committed = self.committed.max(seq);
         self.missing.retain(|slot, _| *slot > seq);
         self.checkpoints.tallies = self.checkpoints.tallies.split_off(&seq.next());

@@ -5,39 +5,29 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     crypto::Signed,
     engine::Refusal,
-    membership::Committee,
+    mutant::{Mutant, Planted},
     quorum::{Certificate, Vote},
-    types::{Digest, Epoch, NodeId, Seq, View},
+    types::{Digest, NodeId, Seq, View},
 };
 
-use super::message::{CHECKPOINT, NewView, PREPARE, Prepared, ViewChange};
-
-/// What the messages of an epoch are held against.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ground<'a> {
-    /// Its number: a message of another one proves nothing here.
-    pub(super) epoch: Epoch,
-    /// Who decides in it.
-    pub(super) committee: &'a Committee,
-    /// Where its slots begin. All replicas of the epoch have executed it, so it needs no proof.
-    pub(super) base: Seq,
-    /// L.
-    pub(super) window: u64,
-}
+use super::{
+    message::{CHECKPOINT, NewView, PREPARE, Prepared, ViewChange},
+    rules::Rules,
+};
 
 /// Whether a quorum signed one state after slot `seq`.
-pub(super) fn proves_checkpoint(certificate: &Certificate, seq: Seq, ground: Ground<'_>) -> bool {
+pub(super) fn proves_checkpoint(certificate: &Certificate, seq: Seq, rules: Rules<'_>) -> bool {
     let vote = certificate.vote();
-    let quorum = ground.committee.quorum();
     vote.phase == CHECKPOINT
-        && vote.view == View::first_of(ground.epoch)
+        && vote.view == View::first_of(rules.epoch)
         && vote.slot == seq
-        && certificate.verify(ground.committee, quorum).is_ok()
+        && rules.hold(certificate, rules.checkpoints())
 }
 
 /// Whether a proposal of the right primary and q−1 PREPAREs of its backups say the same.
-fn proves_prepared(entry: &Prepared, ground: Ground<'_>) -> bool {
-    let (claim, committee) = (*entry.claim.body(), ground.committee);
+fn proves_prepared(entry: &Prepared, rules: Rules<'_>) -> bool {
+    let committee = rules.committee;
+    let claim = *entry.claim.body();
     let leader = committee.leader(claim.view);
     let said = Vote {
         phase: PREPARE,
@@ -45,16 +35,17 @@ fn proves_prepared(entry: &Prepared, ground: Ground<'_>) -> bool {
         slot: claim.seq,
         digest: claim.digest,
     };
-    let needed = committee.quorum() - 1;
-    claim.view.epoch() == ground.epoch
+    let needed = rules.prepares();
+    let primary_counts = rules.planted.is(Mutant::PrimaryPrepareCounts);
+    claim.view.epoch() == rules.epoch
         && entry.claim.signer() == leader
         && committee.verify(&entry.claim)
         && match &entry.prepares {
             None => needed == 0,
             Some(prepares) => {
                 *prepares.vote() == said
-                    && prepares.signers().all(|signer| signer != leader)
-                    && prepares.verify(committee, needed).is_ok()
+                    && (primary_counts || prepares.signers().all(|signer| signer != leader))
+                    && rules.hold(prepares, needed)
             }
         }
 }
@@ -63,11 +54,11 @@ fn proves_prepared(entry: &Prepared, ground: Ground<'_>) -> bool {
 /// between that checkpoint's watermarks and once each. One bad entry spoils this message only.
 pub(super) fn check_view_change(
     change: &Signed<ViewChange>,
-    ground: Ground<'_>,
+    rules: Rules<'_>,
 ) -> Result<(), Refusal> {
-    let Ground {
+    let Rules {
         committee, window, ..
-    } = ground;
+    } = rules;
     let ViewChange {
         view,
         stable,
@@ -77,17 +68,15 @@ pub(super) fn check_view_change(
     if !committee.contains(change.signer()) {
         return Err(Refusal::WrongSender);
     }
-    if prepared.len() as u64 > window || view.epoch() != ground.epoch {
+    if prepared.len() as u64 > window || view.epoch() != rules.epoch {
         return Err(Refusal::Malformed);
     }
     if !committee.verify(change) {
         return Err(Refusal::BadSignature);
     }
     let proved = match proof {
-        None => *stable == ground.base,
-        Some(certificate) => {
-            *stable > ground.base && proves_checkpoint(certificate, *stable, ground)
-        }
+        None => *stable == rules.base,
+        Some(certificate) => *stable > rules.base && proves_checkpoint(certificate, *stable, rules),
     };
     if !proved {
         return Err(Refusal::Malformed);
@@ -97,7 +86,7 @@ pub(super) fn check_view_change(
     for entry in prepared {
         let claim = entry.claim.body();
         let in_place = claim.seq > last && claim.seq <= high && claim.view < *view;
-        if !in_place || !proves_prepared(entry, ground) {
+        if !in_place || !proves_prepared(entry, rules) {
             return Err(Refusal::Malformed);
         }
         last = claim.seq;
@@ -119,7 +108,7 @@ pub(super) struct Choice<'a> {
 
 impl<'a> Choice<'a> {
     /// R22, on messages that [`check_view_change`] found right.
-    pub(super) fn of(changes: &'a [Arc<Signed<ViewChange>>]) -> Self {
+    pub(super) fn of(changes: &'a [Arc<Signed<ViewChange>>], planted: Planted) -> Self {
         let latest = changes
             .iter()
             .map(|change| change.body())
@@ -131,7 +120,10 @@ impl<'a> Choice<'a> {
             // that all replicas share.
             let rank = |entry: &Prepared| (entry.claim.body().view, entry.claim.body().digest);
             let seq = entry.claim.body().seq;
-            if seq > stable && best.get(&seq).is_none_or(|known| rank(known) < rank(entry)) {
+            let higher = |known: &&Arc<Prepared>| {
+                (rank(known) < rank(entry)) != planted.is(Mutant::NewViewTakesLowest)
+            };
+            if seq > stable && best.get(&seq).is_none_or(higher) {
                 best.insert(seq, entry);
             }
         }
@@ -160,9 +152,12 @@ impl<'a> Choice<'a> {
 pub(super) fn check_new_view(
     leader: NodeId,
     message: &NewView,
-    ground: Ground<'_>,
+    rules: Rules<'_>,
 ) -> Result<(), Refusal> {
-    let committee = ground.committee;
+    if rules.planted.is(Mutant::NewViewNotVerified) {
+        return Ok(());
+    }
+    let committee = rules.committee;
     let NewView {
         view,
         changes,
@@ -178,9 +173,9 @@ pub(super) fn check_new_view(
         if change.body().view != *view {
             return Err(Refusal::Malformed);
         }
-        check_view_change(change, ground)?;
+        check_view_change(change, rules)?;
     }
-    let choice = Choice::of(changes);
+    let choice = Choice::of(changes, rules.planted);
     let exact = proposals.len() == choice.slots.len()
         && choice
             .digests()

@@ -18,8 +18,8 @@ use crate::{
 use super::{
     Pbft, Timer,
     checkpoint::Checkpoints,
-    choice::Ground,
     early::{Early, Held},
+    rules::Rules,
 };
 
 impl Pbft {
@@ -29,12 +29,13 @@ impl Pbft {
     }
 
     /// What messages of this epoch are held against.
-    pub(super) fn ground(&self) -> Ground<'_> {
-        Ground {
+    pub(super) fn rules(&self) -> Rules<'_> {
+        Rules {
             epoch: self.epoch(),
             committee: &self.committee,
             base: self.base,
             window: self.config.window,
+            planted: self.planted,
         }
     }
 

@@ -128,6 +128,7 @@ mod peers;
 mod recovery;
 mod retransmit;
 mod rewrite;
+mod rules;
 mod suspicion;
 mod view_change;
 
@@ -139,6 +140,7 @@ use crate::{
     engine::{Effect, Engine, FaultModel, Input, Outbox, Relay, ReplyRule, Status, Tale, Ticket},
     ledger::proof::check_finality,
     membership::{Committee, Committees},
+    mutant::{Mutant, Planted},
     types::{BlockId, LocalTime, Mono, NodeId, Seq, View},
 };
 
@@ -285,6 +287,7 @@ pub struct Pbft {
     peers: Peers,
     /// Set while this replica may have signed what its log does not show.
     mute: Option<Mute>,
+    planted: Planted,
 }
 
 impl Pbft {
@@ -351,7 +354,17 @@ impl Pbft {
             missing: BTreeMap::new(),
             peers: Peers::new(n),
             mute: None,
+            planted: Planted::NOTHING,
         }
+    }
+
+    /// The same replica with a bug.
+    #[must_use]
+    pub fn planting(mut self, planted: Planted) -> Self {
+        let slip = planted.count(Mutant::WatermarkOffByOne) as u64;
+        self.log = Log::new(self.config.window + slip);
+        self.planted = planted;
+        self
     }
 
     /// The last executed slot.

@@ -6,6 +6,7 @@ use crate::{
     block::Block,
     crypto::Signed,
     engine::{Effect, Outbox, Refusal, Slot, Tale, Ticket, Want},
+    mutant::Mutant,
     quorum::{Counted, Phase, Vote},
     types::{Digest, Seq, Wall},
 };
@@ -45,6 +46,9 @@ impl Pbft {
         match (self.era(claim.view), self.log.place(claim.seq)) {
             (Era::Past, _) | (_, Place::Below) => out.refuse(Refusal::Stale),
             (_, Place::Far) => out.refuse(Refusal::TooFar),
+            (_, Place::Soon) if self.planted.is(Mutant::BeyondWindowDropped) => {
+                out.refuse(Refusal::TooFar);
+            }
             (Era::Future, _) | (Era::Present, Place::Soon) => {
                 self.hold(position, Held::Proposal(message.clone()), out);
             }
@@ -108,7 +112,9 @@ impl Pbft {
             return out.refuse(Refusal::WrongSender);
         };
         // The primary's proposal stands for its PREPARE (R7), and nobody repeats my words to me.
-        let silent = phase == PREPARE && signer == self.committee.leader(body.view);
+        let silent = phase == PREPARE
+            && signer == self.committee.leader(body.view)
+            && !self.planted.is(Mutant::PrimaryPrepareCounts);
         if silent || signer == self.me {
             return out.refuse(Refusal::WrongSender);
         }
@@ -151,13 +157,15 @@ impl Pbft {
             ..
         } = *vote.body();
         self.peers.heard(position, seq);
+        let needed = self.rules().commits();
         let slot = self.log.slot_mut(seq).expect("between the watermarks");
+        let claimed = slot.claim.as_ref().map(|claim| claim.body().digest);
         let tally = if phase == PREPARE {
             &mut slot.prepares
         } else {
             &mut slot.commits
         };
-        match tally.add(&self.committee, vote) {
+        match self.planted.tally(tally, &self.committee, vote, claimed) {
             Counted::Again => out.refuse(Refusal::Stale),
             Counted::Conflicting => {
                 out.tell(Tale::Equivocation {
@@ -172,7 +180,7 @@ impl Pbft {
                 }
                 if phase == PREPARE {
                     self.try_prepare(seq, out);
-                } else if count >= self.committee.quorum() {
+                } else if count >= needed {
                     self.try_decide(seq, out);
                 }
             }
@@ -230,14 +238,15 @@ impl Pbft {
             claim,
             block,
         })));
-        if leader == self.me || self.cast(PREPARE, seq, digest, out) {
+        let silent = leader == self.me && !self.planted.is(Mutant::PrimaryPrepareCounts);
+        if silent || self.cast(PREPARE, seq, digest, out) {
             self.try_prepare(seq, out);
         }
     }
 
     /// §4.2: prepared is the proposal with q−1 PREPAREs of backups (R8); says COMMIT, once (R9).
     fn try_prepare(&mut self, seq: Seq, out: &mut Outbox<Self>) {
-        let needed = self.committee.quorum() - 1;
+        let needed = self.rules().prepares();
         let Some(slot) = self.log.slot_mut(seq) else {
             return;
         };
@@ -304,7 +313,7 @@ impl Pbft {
     /// §4.2: q COMMITs decide a slot (R9), once its block is here. They imply f+1 honest replicas
     /// that have it prepared, so this replica need not.
     pub(super) fn try_decide(&mut self, seq: Seq, out: &mut Outbox<Self>) {
-        let quorum = self.committee.quorum();
+        let quorum = self.rules().commits();
         let Some(slot) = self.log.slot(seq) else {
             return;
         };

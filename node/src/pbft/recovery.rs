@@ -139,7 +139,7 @@ impl Pbft {
         let Some(message) = self.new_view.clone().filter(|_| self.active) else {
             return;
         };
-        self.obtain(&Choice::of(&message.body().changes), out);
+        self.obtain(&Choice::of(&message.body().changes, self.planted), out);
         for proposal in &message.body().proposals {
             self.accept_again(proposal.body().seq, out);
         }
@@ -203,7 +203,7 @@ impl Pbft {
     }
 
     fn replay_new_view(&mut self, message: &NewView) {
-        let choice = Choice::of(&message.changes);
+        let choice = Choice::of(&message.changes, self.planted);
         self.assigned = Seq(choice.stable.0 + choice.slots.len() as u64);
         self.committed = self.log.low();
         self.changes.fill(None);

@@ -10,6 +10,7 @@ use crate::{
     block::Block,
     crypto::Signed,
     engine::{Effect, Outbox, Refusal},
+    mutant::Mutant,
     types::{Digest, Mono, NodeId, Seq},
 };
 
@@ -329,6 +330,7 @@ impl Pbft {
             return;
         };
         if lacks == Lacks::Everything
+            && !self.planted.is(Mutant::BeyondWindowDropped)
             && self.committee.leader(self.view) == self.me
             && let Some(claim) = &slot.claim
             && let Some(block) = slot.body(&claim.body().digest)
@@ -366,8 +368,8 @@ impl Pbft {
         if vote.phase != COMMIT || !whole {
             return out.refuse(Refusal::Malformed);
         }
-        let quorum = self.committee.quorum();
-        if message.certificate.verify(&self.committee, quorum).is_err() {
+        let rules = self.rules();
+        if !rules.hold(&message.certificate, rules.commits()) {
             return out.refuse(Refusal::BadSignature);
         }
         let chosen = Chosen::new(message.certificate.clone(), message.block.clone());

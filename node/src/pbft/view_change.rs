@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     crypto::Signed,
     engine::{Effect, Outbox, Refusal, Slot, Tale},
+    mutant::Mutant,
     quorum::Certificate,
     types::{Digest, NodeId, Seq, View},
 };
@@ -38,13 +39,22 @@ impl Pbft {
         }
         self.stop_waiting_for_new_view(out);
         self.unwant(out);
+        let left = self.view;
         self.view = target;
         self.active = false;
         self.judging = None;
         self.missing.clear();
         self.peers.progress();
         self.suspicion.leave();
+        if self.planted.is(Mutant::TimerNotDoubled) {
+            self.suspicion.progress();
+        }
         let slots = self.log.slots().filter_map(|(_, slot)| slot.proof.clone());
+        let slots = slots.filter(|proof| {
+            let of_last_view = proof.claim.body().view == left;
+            !self.planted.is(Mutant::ViewChangeOmitsPrepared)
+                && (of_last_view || !self.planted.is(Mutant::PreparedOfLastViewOnly))
+        });
         let change = ViewChange {
             view: target,
             stable: self.log.low(),
@@ -81,7 +91,7 @@ impl Pbft {
         if over || known.is_some_and(|known| known.body().view >= target) {
             return out.refuse(Refusal::Stale);
         }
-        if let Err(reason) = choice::check_view_change(change, self.ground()) {
+        if let Err(reason) = choice::check_view_change(change, self.rules()) {
             return out.refuse(reason);
         }
         self.tell_equivocations(change, out);
@@ -124,7 +134,7 @@ impl Pbft {
                 .map(|change| change.body().view)
         };
         let ahead = targets().filter(|target| *target > self.view);
-        if ahead.clone().count() >= self.committee.weak_quorum() {
+        if ahead.clone().count() >= self.rules().joins() {
             let smallest = ahead.min().expect("f+1 is not zero");
             return self.start_view_change(smallest, out);
         }
@@ -166,7 +176,7 @@ impl Pbft {
             return;
         }
         changes.sort_by_key(|change| change.signer());
-        let choice = Choice::of(&changes);
+        let choice = Choice::of(&changes, self.planted);
         self.adopt_checkpoint(&choice, out);
         if !self.obtain(&choice, out) {
             return;
@@ -200,7 +210,7 @@ impl Pbft {
         if !self.committee.verify(&**message) {
             return out.refuse(Refusal::BadSignature);
         }
-        match choice::check_new_view(leader, message.body(), self.ground()) {
+        match choice::check_new_view(leader, message.body(), self.rules()) {
             Ok(()) => self.enter_view(message, out),
             Err(reason) => {
                 out.refuse(reason);
@@ -260,7 +270,7 @@ impl Pbft {
         self.stop_waiting_for_new_view(out);
         self.unwant(out);
         let leader = self.committee.leader(*view);
-        let choice = Choice::of(changes);
+        let choice = Choice::of(changes, self.planted);
         self.view = *view;
         self.active = false;
         for slot in self.log.slots_mut() {

@@ -10,7 +10,7 @@ use crate::{
     mempool::MempoolRefusal,
     node::{Action, Actions, ClientPacket, Note, Packet, TxRefusal},
     transaction::Transaction,
-    types::{LocalTime, Mono, NodeId},
+    types::{Height, LocalTime, Mono, NodeId},
 };
 
 impl<E: Engine> Validator<E> {
@@ -27,7 +27,12 @@ impl<E: Engine> Validator<E> {
         actions: &mut Actions,
     ) {
         let tx = transaction.id();
-        if let Some((height, _)) = self.ledger.receipt(&tx) {
+        let forgotten = self
+            .forgotten
+            .as_ref()
+            .map_or(Height(0), |(height, _)| *height);
+        let executed = self.ledger.receipt(&tx);
+        if let Some((height, _)) = executed.filter(|(height, _)| *height > forgotten) {
             if gateway.is_some() && height <= self.relied {
                 self.answer_again(transaction, height, actions);
             }
@@ -68,7 +73,7 @@ impl<E: Engine> Validator<E> {
         if party.permission == Permission::Read {
             return Err(TxRefusal::ReadOnly);
         }
-        let window = ReplayWindow::load(self.ledger.state(), party.id);
+        let window = ReplayWindow::load(self.windows(self.ledger.state()), party.id);
         window
             .check(transaction.nonce())
             .map_err(|_| TxRefusal::StaleNonce)

@@ -31,6 +31,7 @@ use crate::{
     ledger::{Executor, Ledger, state::State},
     membership::{Committee, Committees, Registry},
     mempool::{BatchLimits, Mempool},
+    mutant::{Mutant, Planted},
     node::{
         Action, Actions, Claims, ClientPacket, ConsensusPacket, Event, Node, NodeStatus, Note,
         Packet, TimerId,
@@ -118,6 +119,9 @@ pub struct Validator<E: Engine> {
     archive: Archive,
     queue: VecDeque<Effect<E>>,
     outbox: Outbox<E>,
+    planted: Planted,
+    /// Planted bug: it has forgotten what was executed up to this height, and knows these windows.
+    forgotten: Option<(Height, State)>,
 }
 
 impl<E: Engine> Validator<E> {
@@ -155,12 +159,26 @@ impl<E: Engine> Validator<E> {
             config,
             queue: VecDeque::new(),
             outbox: Outbox::default(),
+            planted: Planted::NOTHING,
+            forgotten: None,
         }
+    }
+
+    /// The same validator with a bug around its engine.
+    #[must_use]
+    pub fn planting(mut self, planted: Planted) -> Self {
+        self.planted = planted;
+        self
     }
 
     /// The engine, for those who test it from inside.
     pub fn engine(&self) -> &E {
         &self.engine
+    }
+
+    /// The state that knows the replay windows: this one.
+    fn windows<'a>(&'a self, state: &'a State) -> &'a State {
+        self.forgotten.as_ref().map_or(state, |(_, blank)| blank)
     }
 
     fn on_packet(&mut self, now: LocalTime, from: NodeId, packet: &Packet, actions: &mut Actions) {
@@ -359,6 +377,10 @@ impl<E: Engine> Node for Validator<E> {
             Event::Timer(timer) => self.on_timer(now, timer, actions),
         }
         self.settle(now, actions);
+        if self.planted.is(Mutant::SentBeforeDurable) {
+            let waits = |action: &Action| matches!(action, Action::Persist(Write::Log(_)));
+            actions.list.sort_by_key(waits);
+        }
     }
 
     fn status(&self) -> NodeStatus {

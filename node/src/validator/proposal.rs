@@ -101,7 +101,8 @@ impl<E: Engine> Validator<E> {
         actions: &mut Actions,
     ) -> Option<Arc<Block>> {
         let parent = self.known(&want.parent)?;
-        let mut numbers = Numbers::after(branch, self.ledger.state_at(branch.root)?);
+        let state = self.ledger.state_at(branch.root)?;
+        let mut numbers = Numbers::after(branch, self.windows(state));
         let mut transactions = self
             .mempool
             .cut(self.config.batch, &|tx| taken.contains(tx));
@@ -209,7 +210,8 @@ impl<E: Engine> Validator<E> {
     fn judge_transactions(&self, block: &Block, branch: &Branch) -> Result<(), BlockFault> {
         // What turned off from the chain so long ago can no longer be judged.
         let state = self.ledger.state_at(branch.root);
-        let mut numbers = Numbers::after(branch, state.ok_or(BlockFault::UnknownParent)?);
+        let state = self.windows(state.ok_or(BlockFault::UnknownParent)?);
+        let mut numbers = Numbers::after(branch, state);
         for transaction in block.transactions() {
             let registry = &self.me.registry;
             let party = registry

@@ -3,7 +3,8 @@
 use super::Validator;
 use crate::{
     engine::{Engine, Input, ReplyRule, Tip},
-    ledger::Ledger,
+    ledger::{Ledger, state::State},
+    mutant::Mutant,
     node::{Actions, Note},
     storage::{LogRecord, Recovered},
     types::LocalTime,
@@ -31,6 +32,9 @@ impl<E: Engine> Validator<E> {
             self.settled(self.ledger.final_height());
         }
         self.relied = self.ledger.final_height();
+        if self.planted.is(Mutant::ReplayWindowForgotten) {
+            self.forgotten = Some((self.ledger.height(), State::new()));
+        }
         let height = self.ledger.height();
         actions.note(Note::Recovered { height });
         let records: Vec<E::Record> = found

@@ -8,6 +8,7 @@ use crate::{
     engine::{Engine, FaultModel, Input, Refusal},
     ledger::{Ledger, Snapshot},
     membership::{Committee, NodeRole},
+    mutant::Mutant,
     node::{Action, Actions, Note, Packet},
     storage::{Stored, Write},
     sync::{Blocks, Manifest, Next, SyncPacket},
@@ -184,7 +185,8 @@ impl<E: Engine> Validator<E> {
         // All ancestors are executed here, so nobody need be believed about their results.
         let ours = self.ledger.results(header.results.height);
         let known = header.results.height < header.height;
-        if !known || ours.is_some_and(|ours| ours != header.results) {
+        let trusts = self.planted.is(Mutant::StateTransferTrustsOnePeer);
+        if !known || ours.is_some_and(|ours| ours != header.results && !trusts) {
             return Err(Refusal::BadBlock);
         }
         Ok(())
@@ -209,7 +211,8 @@ impl<E: Engine> Validator<E> {
     }
 
     fn is_final(&self, block: &Block, proof: &Finality) -> bool {
-        E::proves(self.decides(block.header().height), block, proof)
+        let trusts = self.planted.is(Mutant::StateTransferTrustsOnePeer);
+        trusts || E::proves(self.decides(block.header().height), block, proof)
     }
 
     /// The final chain grows by a block that was judged.

@@ -9,6 +9,8 @@ mod checkpoints;
 mod committees;
 mod faults;
 mod known_errors;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod new_views;
 mod normal_case;
 mod oracles;

@@ -73,6 +73,7 @@ pub(super) fn milk() -> Plan {
             batch_bytes: 64_000,
             batch_age: Duration::from_millis(50),
             clock_tolerance: Duration::from_secs(1),
+            mutant: None,
         },
         mempool: MempoolPlan {
             capacity: 1000,

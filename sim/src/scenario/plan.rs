@@ -6,7 +6,8 @@ mod schedule;
 
 use std::{path::PathBuf, time::Duration};
 
-use serde::Serialize;
+use consortium_node::mutant::Mutant;
+use serde::{Serialize, Serializer};
 
 pub use super::change::{ChangeKind, ChangePlan};
 pub use schedule::{About, Phase, REWRITES, ScheduleKind, SchedulePlan, rewrite_in_words};
@@ -105,6 +106,14 @@ pub struct Consensus {
     pub batch_age: Duration,
     /// How far a block's timestamp may be ahead of a validator's clock (R42).
     pub clock_tolerance: Duration,
+    /// A bug that every validator carries, to see that the invariants find it. Always `None` without the
+    /// feature `mutants`.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "by_name")]
+    pub mutant: Option<Mutant>,
+}
+
+fn by_name<S: Serializer>(mutant: &Option<Mutant>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(mutant.map_or("none", Mutant::name))
 }
 
 /// The protocols, each with its parameters.

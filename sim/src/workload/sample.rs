@@ -116,6 +116,7 @@ fn consensus() -> Consensus {
         batch_bytes: 1 << 20,
         batch_age: Duration::from_millis(50),
         clock_tolerance: Duration::from_millis(500),
+        mutant: None,
     }
 }
 

@@ -15,6 +15,7 @@ use consortium_node::{
     execute_order_validate::{Channel, Machine, Orderer, Validation},
     ledger::{Executor, state::State},
     mempool::BatchLimits,
+    mutant::Planted,
     node::Node,
     pbft::{self, Pbft},
     types::NodeId,
@@ -69,7 +70,8 @@ impl Workshop {
     }
 
     fn executor(&self, id: NodeId) -> Arc<dyn Executor> {
-        if self.plan.host.shared_execution && self.cast.is_honest(id) {
+        let is_mutant = self.plan.consensus.mutant.is_some();
+        if self.plan.host.shared_execution && self.cast.is_honest(id) && !is_mutant {
             Arc::new(SharedExecutor {
                 inner: Arc::clone(&self.executor),
                 memory: Arc::clone(&self.memory),
@@ -112,6 +114,7 @@ fn honest(plan: &Plan, cast: &Cast, id: NodeId, executor: Arc<dyn Executor>) -> 
     match &plan.consensus.protocol {
         Protocol::Pbft(p) => {
             let engine = Pbft::new(pbft_config(p), id, key, committee, genesis.id());
+            let engine = engine.planting(planted(plan));
             host(me, plan, results_lag(p), engine, state, executor)
         }
         Protocol::Clique(p) => {
@@ -183,7 +186,8 @@ fn host<E: Engine + 'static>(
     executor: Arc<dyn Executor>,
 ) -> Box<dyn Node> {
     let config = config(plan, results_lag);
-    Box::new(Validator::new(me, config, engine, state, executor))
+    let validator = Validator::new(me, config, engine, state, executor);
+    Box::new(validator.planting(planted(plan)))
 }
 
 fn config(plan: &Plan, results_lag: u64) -> Config {
@@ -204,6 +208,18 @@ fn config(plan: &Plan, results_lag: u64) -> Config {
         relay_timeout: plan.mempool.relay_timeout,
         snapshot_above: plan.sync.snapshot_above.unwrap_or(u64::MAX),
     }
+}
+
+/// The bug that the plan plants in its validators.
+#[cfg(feature = "mutants")]
+fn planted(plan: &Plan) -> Planted {
+    plan.consensus.mutant.map_or(Planted::NOTHING, Planted::one)
+}
+
+/// No bug: this build cannot plant any.
+#[cfg(not(feature = "mutants"))]
+fn planted(_: &Plan) -> Planted {
+    Planted::NOTHING
 }
 
 /// Wraps a validator in what its member is up to.

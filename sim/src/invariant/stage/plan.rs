@@ -36,6 +36,7 @@ pub(super) fn plan(protocol: Protocol) -> Plan {
             batch_bytes: 1 << 20,
             batch_age: ms(0),
             clock_tolerance: ms(500),
+            mutant: None,
         },
         mempool: MempoolPlan {
             capacity: 1000,

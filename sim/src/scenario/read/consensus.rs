@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use consortium_node::mutant::Mutant;
+
 use super::execute_order_validate::execute_order_validate;
 use crate::scenario::{
     plan::{
@@ -9,6 +11,8 @@ use crate::scenario::{
         SyncPlan,
     },
     reader::{Names, Section},
+    suggest::{self, quote},
+    tree::Value,
 };
 
 /// Timers below this would only measure the timer.
@@ -26,6 +30,7 @@ pub(crate) fn consensus<'a>(
     let keys = [
         "protocol",
         "clock_tolerance",
+        "mutant",
         "batch",
         "pbft",
         "clique",
@@ -55,7 +60,49 @@ pub(crate) fn consensus<'a>(
         batch_bytes: batch.size("max_bytes", 1_000..=64_000_000),
         batch_age: batch.duration("max_age", Duration::ZERO),
         clock_tolerance: section.duration("clock_tolerance", Duration::ZERO),
+        mutant: mutant(&section),
     }
+}
+
+/// A planted bug, by name or number.
+fn mutant(section: &Section<'_>) -> Option<Mutant> {
+    let node = section.need("mutant")?;
+    let found = match &node.value {
+        Value::Integer(number) => {
+            let has_number = |mutant: &Mutant| Some(i64::from(mutant.number())) == *number;
+            let mutant = Mutant::ALL.into_iter().find(has_number);
+            if mutant.is_none() {
+                let hint = format!("they are numbered from 1 to {}", Mutant::ALL.len());
+                section.problem("mutant", "there is no such planted bug", Some(hint));
+            }
+            mutant?
+        }
+        _ => {
+            let name = section
+                .text_of(node, "mutant")
+                .filter(|name| *name != "none")?;
+            let mutant = Mutant::ALL.into_iter().find(|mutant| mutant.name() == name);
+            if mutant.is_none() {
+                let hint = suggest::hint(name, "planted bugs", Mutant::ALL.map(Mutant::name));
+                let message = format!("there is no planted bug {}", quote(name));
+                section.problem("mutant", message, Some(hint));
+            }
+            mutant?
+        }
+    };
+    if !cfg!(feature = "mutants") {
+        let message = format!("this build cannot plant bugs, not even \"{found}\"");
+        let hint = "build it with them: cargo run --features mutants -- scenario …".to_owned();
+        section.problem("mutant", message, Some(hint));
+    } else if !section.says("protocol", "pbft") {
+        section.problem_of_two(
+            "mutant",
+            "protocol",
+            "this is a bug of another protocol",
+            "protocol = \"pbft\"".to_owned(),
+        );
+    }
+    Some(found)
 }
 
 fn pbft(consensus: &Section<'_>) -> PbftPlan {
