@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use consortium_node::{
     crypto::Signed,
-    engine::{Engine as _, Message as _, Refusal, ReplyRule},
+    engine::{Engine as _, Message as _, Refusal, ReplyRule, Tale},
     pbft::{Asks, Config, PREPARE, PbftMessage, Prepared, Report, ViewChange},
     types::{Digest, NodeId, Seq, View},
 };
@@ -127,6 +127,8 @@ fn known_error_05_a_new_view_from_an_older_checkpoint_executes_nothing_twice() {
     // The host panics if it executes something twice.
     assert_eq!(s.engine().executed(), Seq(3));
     assert_eq!(s.executed().len(), 3);
+    let again = |tale: &Tale| matches!(tale, Tale::Void(_));
+    assert!(!s.net.told(2, again), "nor is a slot passed again");
 }
 
 #[test]
