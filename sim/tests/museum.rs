@@ -297,6 +297,15 @@ fn m12_signatures_about_other_slots_prove_nothing() {
 }
 
 #[test]
+fn m12_final_blocks_under_signatures_about_others_are_refused() {
+    let exhibit = Exhibit::open("m12-blocks");
+    assert!(exhibit.applied()[0] >= 1, "R2 sent a block of its own");
+    // Until then R2 is the only one whose blocks arrive.
+    assert!(exhibit.appended(3, at(44_000)).len() < 4);
+    assert_eq!(exhibit.appended(3, END), (1..=12).collect::<Vec<_>>());
+}
+
+#[test]
 fn m13_a_bad_entry_spoils_its_own_view_change_only() {
     let exhibit = Exhibit::open("m13");
     let change = exhibit.first_asked(1);
