@@ -97,14 +97,14 @@ impl Exhibit {
 
     /// Who entered this view, in the order of their numbers.
     fn entered(&self, view: u64) -> Vec<u16> {
-        let is_it = |note: &Note| matches!(note, Note::Engine(Tale::Entered { view: v, .. }) if *v == View(view));
+        let is_it = |note: &Note| is_entry(note, View(view));
         let nodes: BTreeSet<_> = self.told(is_it).into_iter().map(|(_, node)| node).collect();
         nodes.into_iter().collect()
     }
 
     /// The instant at which the first replica entered a view.
     fn first_entered(&self, view: u64) -> Time {
-        let is_it = |note: &Note| matches!(note, Note::Engine(Tale::Entered { view: v, .. }) if *v == View(view));
+        let is_it = |note: &Note| is_entry(note, View(view));
         self.told(is_it).first().expect("the view was entered").0
     }
 
@@ -139,7 +139,10 @@ impl Exhibit {
 
     /// When this slot became a stable checkpoint at this replica.
     fn stable(&self, node: u16, slot: u64) -> Option<Time> {
-        let is_it = |note: &Note| matches!(note, Note::Engine(Tale::Stable { seq, .. }) if *seq == Seq(slot));
+        let is_it = |note: &Note| match note {
+            Note::Engine(Tale::Stable { seq, .. }) => *seq == Seq(slot),
+            _ => false,
+        };
         let told = self.told(is_it).into_iter();
         told.filter(|(_, n)| *n == node).map(|(at, _)| at).next()
     }
@@ -149,6 +152,10 @@ impl Exhibit {
         let is_it = |note: &Note| matches!(note, Note::Refused(r) if *r == reason);
         self.told(is_it).into_iter().map(|(_, node)| node).collect()
     }
+}
+
+fn is_entry(note: &Note, entered: View) -> bool {
+    matches!(note, Note::Engine(Tale::Entered { view, .. }) if *view == entered)
 }
 
 const fn at(ms: u64) -> Time {
@@ -287,6 +294,15 @@ fn m12_signatures_about_other_slots_prove_nothing() {
             .iter()
             .any(|reason| exhibit.refused(*reason).contains(&3))
     );
+}
+
+#[test]
+fn m12_final_blocks_under_signatures_about_others_are_refused() {
+    let exhibit = Exhibit::open("m12-blocks");
+    assert!(exhibit.applied()[0] >= 1, "R2 sent a block of its own");
+    // Until then R2 is the only one whose blocks arrive.
+    assert!(exhibit.appended(3, at(44_000)).len() < 4);
+    assert_eq!(exhibit.appended(3, END), (1..=12).collect::<Vec<_>>());
 }
 
 #[test]

@@ -6,8 +6,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::manifest::Manifest;
 use crate::{
-    block::Block,
+    block::{Block, Finality},
     engine::{Kind, Slot},
+    quorum::Vote,
     rewrite::Rewrite,
     storage::Stored,
     types::{Digest, Height, Seq},
@@ -106,19 +107,28 @@ impl SyncPacket {
     /// This packet with one small change, as a liar would send it; `None` if it makes no sense there.
     #[must_use]
     pub fn rewrite(&self, change: Rewrite) -> Option<Self> {
-        let (Self::Blocks(blocks), Rewrite::Digest) = (self, change) else {
+        let (Self::Blocks(blocks), Rewrite::Digest | Rewrite::Stitched) = (self, change) else {
             return None;
         };
-        // The first block of the answer claims other results of its ancestors, under the true block's proof.
+        // The first block of the answer claims other results of its ancestors, under the true block's
+        // proof; stitched, under the same signatures with the lie in the place of what they are about.
         let stored = blocks.list.first()?;
         let mut header = stored.block.header().clone();
         header.results.state_root = Digest(header.results.state_root.0.map(|byte| !byte));
-        let lie = Stored {
-            block: Block::new(header, stored.block.transactions().to_vec()),
-            proof: Arc::clone(&stored.proof),
+        let block = Block::new(header, stored.block.transactions().to_vec());
+        let proof = match &*stored.proof {
+            Finality::Certificate(genuine) if change == Rewrite::Stitched => {
+                let digest = block.id();
+                let vote = Vote {
+                    digest,
+                    ..*genuine.vote()
+                };
+                Arc::new(Finality::Certificate(genuine.misquoted(vote)))
+            }
+            _ => Arc::clone(&stored.proof),
         };
         Some(Self::Blocks(Blocks {
-            list: vec![lie],
+            list: vec![Stored { block, proof }],
             ..blocks.clone()
         }))
     }
