@@ -145,6 +145,9 @@ pub struct Tip<'a> {
     /// The final blocks that end with it, in order, without holes: from height 1 on, or as far down as the
     /// host has them.
     pub recent: &'a [Stored],
+    /// Why the last block of the committee before the present one is final; `None` while the founders
+    /// decide.
+    pub handed_over: Option<&'a Arc<Finality>>,
 }
 
 /// Names a request for a payload; a later one replaces it.

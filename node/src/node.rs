@@ -16,6 +16,7 @@ use crate::{
     },
     execute_order_validate::RolePacket,
     ledger::{Entry, Ledger},
+    membership::Term,
     rewrite::{Pen, Rewrite},
     storage::{LogRecord, Recovered, Write},
     sync::SyncPacket,
@@ -212,8 +213,17 @@ const REFUSED: Kind = Kind {
 };
 
 impl Packet {
-    /// Names of the kinds that are no protocol's own.
-    pub const NAMES: [&'static str; 4] = [RELAY.name, SUBMIT.name, RECEIPTS.name, REFUSED.name];
+    /// Names of the kinds that are neither a protocol's own nor of nodes that catch up.
+    pub const NAMES: [&'static str; 8] = [
+        RELAY.name,
+        SUBMIT.name,
+        RECEIPTS.name,
+        REFUSED.name,
+        "PROPOSE",
+        "ENDORSEMENT",
+        "DELIVER",
+        "FETCH-BLOCKS",
+    ];
 
     /// Its kind and slot, all that a network or a fingerprint may know of it.
     pub fn label(&self) -> (Kind, Slot) {
@@ -367,6 +377,8 @@ pub enum Note {
     Refused(Refusal),
     /// The chain grew by this block; it has been executed.
     Appended(Arc<Entry>),
+    /// Its chain says who decides from a later height on.
+    Scheduled(Term),
     /// It starts again from this height of its chain.
     Recovered {
         /// The height.

@@ -22,7 +22,7 @@ use crate::{
 pub const TRUNCATION: &str = "TRUNCATION";
 /// Kind of a write that appends to the chain.
 pub const BLOCK: &str = "BLOCK";
-/// Kind of a write that begins the chain anew.
+/// Kind of a write that replaces the chain.
 pub const SNAPSHOT: &str = "SNAPSHOT";
 
 /// A write. All of them become durable in their order.
@@ -56,11 +56,15 @@ impl Write {
         match self {
             Self::Log(record) => record.0.label(),
             Self::Truncate(_) => (TRUNCATION, Slot::default()),
-            Self::Snapshot(_) => (SNAPSHOT, Slot::default()),
             Self::Block(stored) => {
                 let seq = Seq(stored.block.header().height.0);
                 let view = View::default();
                 (BLOCK, Slot { view, seq })
+            }
+            Self::Snapshot(snapshot) => {
+                let seq = Seq(snapshot.block.header().height.0);
+                let view = View::default();
+                (SNAPSHOT, Slot { view, seq })
             }
         }
     }

@@ -341,7 +341,8 @@ pub struct Receipt {
     pub tx: TxId,
     /// What became of it.
     pub outcome: Outcome,
-    /// What it did to a contract; `None` unless the outcome is [`Outcome::Ok`].
+    /// What it did to a contract; `None` unless the outcome is [`Outcome::Ok`], and for calls of the
+    /// consortium's own contract.
     pub transition: Option<Transition>,
 }
 

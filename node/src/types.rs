@@ -1,24 +1,24 @@
 //! The quantities of the field, one newtype each.
 //!
 //! `Height` counts blocks of the ledger, `Seq` counts slots of an ordering protocol (a slot may stay
-//! empty, so the two differ), `View` counts leaders. Time on a member's machine is [`LocalTime`]:
-//! what *its* clock says, possibly wrong. World time never enters this crate.
+//! empty, so the two differ), `View` counts leaders, `Epoch` counts committees. Time on a member's
+//! machine is [`LocalTime`]: what *its* clock says, possibly wrong. World time never enters this crate.
 
 use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
 macro_rules! counter {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
         #[derive(
             Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, BorshSerialize,
             BorshDeserialize,
         )]
-        pub struct $name(pub u64);
+        pub struct $name(pub $inner);
 
         impl $name {
-            /// The next one. Saturates: a peer that names `u64::MAX` must not stop us.
+            /// The next one. Saturates: a peer that names the greatest must not stop us.
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0.saturating_add(1))
@@ -41,16 +41,76 @@ macro_rules! counter {
 
 counter!(
     /// Number of a block in the ledger; genesis is 0.
-    Height
+    Height(u64)
 );
 counter!(
     /// Number of a slot that an ordering protocol decides; it may decide that nothing happens there.
-    Seq
+    Seq(u64)
 );
 counter!(
-    /// Number of a leader's reign: view (PBFT), term (Raft), round (Tendermint).
-    View
+    /// Number of a committee: the founders' is 0, and each change of who decides begins the next.
+    Epoch(u32)
 );
+
+/// Number of a leader's reign: view (PBFT), term (Raft), round (Tendermint).
+///
+/// It begins with the number of the committee, so that whatever names a view (a vote, a certificate)
+/// is bound to the committee that it was said in: `epoch << 32 | round`. Rounds of an epoch are
+/// counted from zero. In epoch 0, all there is for most, a view is its round.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Debug,
+    BorshSerialize,
+    BorshDeserialize,
+)]
+pub struct View(pub u64);
+
+impl View {
+    /// The first reign of an epoch.
+    #[must_use]
+    pub const fn first_of(epoch: Epoch) -> Self {
+        Self((epoch.0 as u64) << 32)
+    }
+
+    /// Whose committee it is a reign in.
+    #[must_use]
+    pub const fn epoch(self) -> Epoch {
+        Epoch((self.0 >> 32) as u32)
+    }
+
+    /// Its number among the epoch's.
+    #[must_use]
+    pub const fn round(self) -> u64 {
+        self.0 & 0xffff_ffff
+    }
+
+    /// The next of the same epoch. Saturates: nobody honest comes near the last one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        if self.round() == 0xffff_ffff {
+            self
+        } else {
+            Self(self.0 + 1)
+        }
+    }
+}
+
+impl fmt::Display for View {
+    /// "3" in epoch 0, "2.3" in epoch 2.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.epoch() {
+            Epoch(0) => self.round().fmt(f),
+            epoch => write!(f, "{epoch}.{}", self.round()),
+        }
+    }
+}
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident($inner:ty), $prefix:literal) => {
@@ -158,3 +218,20 @@ pub struct LocalTime {
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug, BorshSerialize, BorshDeserialize,
 )]
 pub struct ChainId(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_names_its_epoch_and_never_leaves_it_by_counting() {
+        let view = View::first_of(Epoch(2));
+        assert_eq!((view.epoch(), view.round()), (Epoch(2), 0));
+        assert_eq!((view.next().epoch(), view.next().round()), (Epoch(2), 1));
+        let last = View(View::first_of(Epoch(3)).0 - 1);
+        assert_eq!((last.epoch(), last.next()), (Epoch(2), last));
+        assert_eq!(View(u64::MAX).next(), View(u64::MAX));
+        let shown = [View(3), View(view.0 + 3)].map(|view| view.to_string());
+        assert_eq!(shown, ["3", "2.3"]);
+    }
+}

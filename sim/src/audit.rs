@@ -10,6 +10,7 @@ use consortium_node::{
     ledger::{
         Ledger,
         audit::{self, AuditFault, Auditor, Evidence, Page},
+        handover,
     },
     pbft,
     transaction::{Call, Order, Outcome, Transaction, Value},
@@ -46,14 +47,20 @@ pub fn audit_rewritten_copies(plan: &Plan, cast: &Cast, ledgers: &[Ledger]) -> V
 
 /// What an auditor finds in a copy of this ledger, in words. Empty for a copy that nobody touched.
 pub fn findings(plan: &Plan, cast: &Cast, ledger: &Ledger, copy: &[Page]) -> Vec<String> {
+    let founders = Arc::clone(cast.deciders());
+    let links = ledger.hand_overs().iter().map(Arc::as_ref);
+    let committees = match handover::follow(founders, links, pbft::COMMIT) {
+        Ok(committees) => committees,
+        Err((link, fault)) => return vec![format!("hand-over {}: {fault}", link + 1)],
+    };
     let evidence = match plan.consensus.protocol {
-        Protocol::Pbft(_) => Evidence::Certificates(&cast.committee, pbft::COMMIT),
+        Protocol::Pbft(_) => Evidence::Certificates(&committees, pbft::COMMIT),
         Protocol::ExecuteOrderValidate(ref roles) => {
             let phase = match roles.ordering {
                 Ordering::Single(_) => execute_order_validate::ORDERED,
                 Ordering::Pbft(_) => pbft::COMMIT,
             };
-            Evidence::Certificates(cast.deciders(), phase)
+            Evidence::Certificates(&committees, phase)
         }
         // A database's word and depth are nothing that an outsider could check.
         Protocol::Clique(_) | Protocol::Central => Evidence::Nothing,

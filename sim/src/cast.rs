@@ -22,7 +22,7 @@ use crate::{
 pub struct Cast {
     /// The known identities.
     pub registry: Arc<Registry>,
-    /// The validators.
+    /// The validators that decide from the beginning.
     pub committee: Arc<Committee>,
     /// Who orders, endorses and keeps the ledger, where these are not the same.
     pub channel: Option<Arc<Channel>>,
@@ -57,6 +57,7 @@ impl Cast {
         let nodes = node_records(plan, &node_keys);
         let committee = nodes[..validators]
             .iter()
+            .filter(|node| plan.is_founder(node.member.index()))
             .map(|node| (node.id, node.key))
             .collect();
         let liars = liars(plan);
@@ -86,14 +87,15 @@ impl Cast {
         }
     }
 
-    /// Who decides on blocks: the orderers, or else all validators.
+    /// Who decides on blocks from the beginning: the orderers, or else the founders' validators.
     pub fn deciders(&self) -> &Arc<Committee> {
         self.channel
             .as_ref()
             .map_or(&self.committee, |channel| &channel.orderers)
     }
 
-    /// The validators, in turn order.
+    /// All validators, in the order of their numbers: those that decide, and those that joined later or
+    /// left.
     pub fn validators(&self) -> impl ExactSizeIterator<Item = NodeId> + use<> {
         (0..self.validators as u16).map(NodeId)
     }

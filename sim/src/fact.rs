@@ -34,6 +34,8 @@ pub enum Purpose {
     },
     /// Ends a journey.
     Completion,
+    /// Approves a change of the committee; it is about no package.
+    Approval,
 }
 
 /// A transaction that came into being.

@@ -110,6 +110,7 @@ impl Trace {
             }
             Purpose::HandOver { to } => mixer.pair(2, u64::from(to.0)),
             Purpose::Completion => mixer.word(3),
+            Purpose::Approval => mixer.word(4),
         }
     }
 
@@ -163,6 +164,12 @@ impl Trace {
                 mixer.digest(block);
             }
             Note::Recovered { height } => mixer.pair(7, height.0),
+            Note::Scheduled(term) => {
+                mixer.pair(9, term.from.0);
+                for node in term.committee.nodes() {
+                    mixer.word(u64::from(node.0));
+                }
+            }
             Note::Adopted {
                 height,
                 block,

@@ -103,7 +103,7 @@ fn the_milk_day_prints_the_slides_table_adds_up_and_leaves_its_files() {
     let fates = numbers(&said.out, "SUBMITTED");
     assert_eq!(fates.len(), 6, "{fates:?}");
     assert_eq!(fates[0], fates[1..].iter().sum::<u64>());
-    assert!(said.out.contains("SAFE  LIVE  13/13 invariants"));
+    assert!(said.out.contains("SAFE  LIVE  18/18 invariants"));
     assert!(said.out.contains("2/2 faults survived  4/4 cheats stopped"));
     assert!(said.out.contains("\nreproduce: cargo run -- scenario "));
 
@@ -159,7 +159,7 @@ fn json_is_one_document_with_the_version_of_its_format() {
     assert_eq!(summary["schema_version"], 1);
     assert_eq!(summary["scenario"], "hour");
     assert_eq!(summary["exit_code"], 0);
-    assert_eq!(summary["verdicts"].as_array().map(Vec::len), Some(13));
+    assert_eq!(summary["verdicts"].as_array().map(Vec::len), Some(19));
     let fates = ["ok", "reverted", "rejected", "lost", "pending"];
     let sum: u64 = fates.iter().filter_map(|fate| summary[fate].as_u64()).sum();
     assert_eq!(summary["submitted"], sum);

@@ -14,7 +14,7 @@ use consortium_sim::{
     cast::Cast,
     cli::Library,
     fact::{Fact, Reader},
-    metrics::summary::VerdictStatus,
+    metrics::summary::{Verdict, VerdictKind, VerdictStatus},
     run::{self, Played},
     scenario::{self, Source, plan::Plan},
     time::Time,
@@ -64,8 +64,15 @@ impl Exhibit {
         let details: Vec<_> = summary.verdicts.iter().flat_map(|v| &v.detail).collect();
         assert_eq!(summary.exit_code, 0, "{name}: {details:?}");
         assert!(!summary.schedules.is_empty(), "{name} is directed");
+        for kind in [VerdictKind::Safety, VerdictKind::Liveness] {
+            assert_eq!(summary.verdict(kind), Verdict::Good, "{name}");
+        }
         for verdict in &summary.verdicts {
-            assert_eq!(verdict.status, VerdictStatus::Holds, "{name}: {verdict:?}");
+            assert_ne!(
+                verdict.status,
+                VerdictStatus::Violated,
+                "{name}: {verdict:?}"
+            );
         }
         assert_eq!((summary.lost, summary.pending), (0, 0), "{name}");
         assert_eq!(summary.ok, summary.submitted, "{name}");

@@ -275,6 +275,50 @@ fn numbers_out_of_range_are_refused() {
 }
 
 #[test]
+fn a_member_joins_while_it_is_out_and_leaves_while_it_is_in_and_somebody_stays() {
+    let change = |kind: &str, member: &str, at: &str| {
+        format!("{{kind='{kind}', member='{member}', at='{at}'}}")
+    };
+    let twice = [
+        change("leaves", "Store", "2h"),
+        change("leaves", "Store", "1h"),
+    ];
+    insta::assert_snapshot!(milk_set(&[&format!("change=[{}]", twice.join(", "))]), @r#"
+     × "Store" has left by then
+      ╭─[--set:1:15]
+    1 │ change=[{kind='leaves', member='Store', at='2h'}, {kind='leaves', member='…
+      ·               ────────
+      ╰────
+     help: it must join before it leaves again
+    "#);
+    let nobody = change("joins", "Stor", "25h");
+    insta::assert_snapshot!(milk_set(&[&format!("change=[{nobody}]")]), @r#"
+     × there is no member "Stor"
+      ╭─[--set:1:31]
+    1 │ change=[{kind='joins', member='Stor', at='25h'}]
+      ·                               ──────
+      ╰────
+     help: did you mean "Store"?
+
+     × this is after the end of the run
+      ╭─[--set:1:42]
+    1 │ change=[{kind='joins', member='Stor', at='25h'}]
+      ·                                          ─────
+      ╰────
+     help: the run lasts 24h
+    "#);
+    let clique = format!("change=[{}]", change("joins", "Store", "12h"));
+    insta::assert_snapshot!(milk_set(&[&clique, "consensus.protocol=clique"]), @r#"
+     × the committee of clique cannot change during a run
+      ╭─[--set:1:8]
+    1 │ change=[{kind='joins', member='Store', at='12h'}]
+      ·        ──────────────────────────────────────────
+      ╰────
+     help: only that of pbft can: choose it, or take the [[change]] out
+    "#);
+}
+
+#[test]
 fn faults_must_begin_and_end_within_the_run_in_that_order() {
     let overrides = [
         "fault=[{kind='crash', target='Store', at='25h'}, {kind='crash', target='Store', at='2h', until='1h'}]",

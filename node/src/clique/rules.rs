@@ -10,7 +10,7 @@ use crate::{
     membership::Committee,
     quorum::Phase,
     sealed::SealedBlock,
-    types::{BlockId, Height, NodeId, View, Wall},
+    types::{BlockId, Height, NodeId, Wall},
 };
 
 /// A signer's signature under a block.
@@ -34,7 +34,7 @@ pub(super) struct Rules {
 impl Rules {
     /// The signer whose turn it is: height mod n is its place in the committee.
     pub(super) fn in_turn(&self, height: Height) -> NodeId {
-        self.committee.leader(View(height.0))
+        self.committee.turn(height.0)
     }
 
     /// The difficulty that a block must claim.

@@ -48,7 +48,8 @@ pub fn address(arguments: &[Value], at: usize) -> Result<Option<PartyId>, Argume
     }
 }
 
-fn wrong_type(at: usize, needed: &'static str) -> ArgumentFault {
+/// The fault of the argument at index `at`, which is not what the function takes there.
+pub fn wrong_type(at: usize, needed: &'static str) -> ArgumentFault {
     ArgumentFault::Type {
         place: at + 1,
         needed,

@@ -4,7 +4,8 @@
 //! that created it and with the name of its template. A call works on a copy that is put back only if
 //! the contract says yes, so a revert leaves no trace but the consumed number of its sender.
 //!
-//! A template joins by implementing [`Contract`] and by one line in [`TEMPLATES`].
+//! A template joins by implementing [`Contract`] and by one line in [`TEMPLATES`]. One contract is
+//! nobody's: [`consortium`], which says who decides.
 
 use std::sync::Arc;
 
@@ -16,11 +17,12 @@ use crate::{
     ledger::{Execution, Executor, State, Store, replay::ReplayWindow},
     membership::{Permission, Registry},
     transaction::{Call, ContractId, Outcome, Receipt, Transaction, Transition, Value},
-    types::{Digest, PartyId},
+    types::{Digest, Height, PartyId},
 };
 
 pub mod application;
 pub mod arguments;
+pub mod consortium;
 pub mod refrigerated_transportation;
 
 use refrigerated_transportation::RefrigeratedTransportation;
@@ -174,29 +176,58 @@ impl Executor for ContractExecutor {
     /// not here.
     fn execute(&self, parent: &State, block: &Block) -> Execution {
         let mut state = parent.clone();
+        let height = block.header().height;
         let receipts = block
             .transactions()
             .iter()
-            .map(|transaction| self.execute_one(&mut state, transaction))
+            .map(|transaction| self.execute_one(&mut state, height, transaction))
             .collect();
-        Execution::new(block.header().height, state, receipts)
+        Execution::new(height, state, receipts)
     }
 }
 
 impl ContractExecutor {
-    /// Executes one transaction, or finds out what it would do: that depends on what is written to.
-    pub fn execute_one(&self, state: &mut impl Store, transaction: &Transaction) -> Receipt {
+    /// Executes one transaction of the block at `height`, or finds out what it would do: that depends on
+    /// what is written to.
+    pub fn execute_one(
+        &self,
+        state: &mut impl Store,
+        height: Height,
+        transaction: &Transaction,
+    ) -> Receipt {
         let (outcome, transition) = match self.admit(state, transaction) {
             Err(reason) => (Outcome::Void(reason), None),
-            Ok(()) => match call(state, transaction) {
+            Ok(()) => match self.call(state, height, transaction) {
                 Err(rejection) => (Outcome::Reverted(rejection.to_string()), None),
-                Ok(transition) => (Outcome::Ok, Some(transition)),
+                Ok(transition) => (Outcome::Ok, transition),
             },
         };
         Receipt {
             tx: transaction.id(),
             outcome,
             transition,
+        }
+    }
+
+    /// Carries a call out, or leaves the state as it was. What the consortium's own contract does is
+    /// no transition: it is about nothing that anyone has custody of.
+    fn call(
+        &self,
+        state: &mut impl Store,
+        height: Height,
+        transaction: &Transaction,
+    ) -> Result<Option<Transition>, Rejection> {
+        match transaction.call() {
+            Call::Invoke {
+                contract,
+                function,
+                arguments,
+            } if *contract == consortium::CONTRACT => {
+                let caller = transaction.party();
+                consortium::call(state, &self.registry, height, caller, function, arguments)?;
+                Ok(None)
+            }
+            _ => call(state, transaction).map(Some),
         }
     }
 

@@ -57,7 +57,10 @@ impl Peer {
             return Err(TxRefusal::Unendorsed);
         }
         let mut recorder = Recorder::new(self.ledger.state());
-        let receipt = self.contracts.execute_one(&mut recorder, transaction);
+        let height = self.ledger.height().next();
+        let receipt = self
+            .contracts
+            .execute_one(&mut recorder, height, transaction);
         actions.work.executed += 1;
         match receipt.outcome {
             Outcome::Ok | Outcome::Reverted(_) => {

@@ -1,9 +1,10 @@
 //! An audit of somebody's copy of the chain, and how a cheat would doctor one.
 //!
 //! The auditor trusts nothing in the copy. It knows where the chain starts, who the parties and the
-//! committee are, and which votes make a block final; with an executor it also knows what every
-//! result must be. A member that rewrites its own past can mend the links between blocks, but not
-//! the party's signature nor the committee's certificates.
+//! committees are (from the founders on, by links that prove themselves: [`super::handover`]), and
+//! which votes make a block final; with an executor it also knows what every result must be. A member
+//! that rewrites its own past can mend the links between blocks, but not the party's signature nor the
+//! committee's certificates.
 
 use std::{fmt, sync::Arc};
 
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     block::{Block, Finality, Results},
-    membership::{Committee, Registry},
+    membership::{Committees, Registry},
     quorum::Phase,
     transaction::{Order, Outcome, Transaction},
     types::{BlockId, Height, PartyId, TxId},
@@ -50,8 +51,8 @@ pub fn first_difference(one: &[Page], other: &[Page]) -> Option<Height> {
 /// What every block above genesis must show.
 #[derive(Clone, Copy, Debug)]
 pub enum Evidence<'a> {
-    /// A certificate of this committee, in the phase that makes its blocks final.
-    Certificates(&'a Committee, Phase),
+    /// A certificate of the committee of its height, in the phase that makes its blocks final.
+    Certificates(&'a Committees, Phase),
     /// Nothing: the protocol leaves no evidence of finality. Comparing copies is all that is left.
     Nothing,
 }
@@ -188,7 +189,8 @@ impl Auditor<'_> {
                 });
             }
         }
-        if let Evidence::Certificates(committee, commit) = self.evidence {
+        if let Evidence::Certificates(committees, commit) = self.evidence {
+            let committee = &committees.at(height).committee;
             match &page.proof {
                 None => report(AuditFault::Unproven),
                 Some(proof) => {

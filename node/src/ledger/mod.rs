@@ -3,7 +3,8 @@
 //! Blocks join at the head and are executed as they join. What is final stays; what is not can be
 //! rolled back, because the state after every height that is not final is kept as a snapshot (they
 //! share what they have in common). [`state`] is the map, [`replay`] keeps orders from executing
-//! twice, [`proof`] convinces outsiders and [`audit`] checks somebody else's copy.
+//! twice, [`proof`] convinces outsiders, [`handover`] tells them whom to believe next, and [`audit`]
+//! checks somebody else's copy.
 //!
 //! How a block is executed is not the ledger's business: the node hands it an [`Executor`].
 
@@ -16,10 +17,11 @@ use crate::{
     block::{self, Block, Finality, Results},
     codec,
     transaction::{Outcome, Receipt},
-    types::{BlockId, Digest, Height, PartyId, TxId},
+    types::{BlockId, Digest, Epoch, Height, PartyId, TxId},
 };
 
 pub mod audit;
+pub mod handover;
 pub mod proof;
 pub mod replay;
 mod snapshot;
@@ -27,6 +29,9 @@ pub mod state;
 
 pub use snapshot::Snapshot;
 pub use state::{State, StateProof, Store};
+
+use handover::HandOver;
+use proof::ProofGap;
 
 /// Snapshots that are kept below the final height at most, so that state can be proven under the
 /// newest final header, whose results lag behind it.
@@ -116,6 +121,8 @@ pub struct Ledger {
     snapshots: VecDeque<State>,
     final_height: Height,
     storage_bytes: u64,
+    /// What links each committee to the next.
+    hand_overs: Vec<Arc<HandOver>>,
 }
 
 impl Ledger {
@@ -156,6 +163,7 @@ impl Ledger {
             receipts: receipts.zip(places).collect(),
             snapshots: VecDeque::from([state]),
             final_height: height,
+            hand_overs: Vec::new(),
             storage_bytes: entry.storage_bytes(),
             entries: vec![Arc::clone(entry)],
         }
@@ -252,6 +260,19 @@ impl Ledger {
     /// Bytes that the chain takes on disk: blocks, proofs and receipts, as encoded.
     pub fn storage_bytes(&self) -> u64 {
         self.storage_bytes
+    }
+
+    /// The links from the founders' committee to the present one, as far as they were kept.
+    pub fn hand_overs(&self) -> &[Arc<HandOver>] {
+        &self.hand_overs
+    }
+
+    /// Makes and keeps the link to the committee of `epoch`, which decides what follows the newest
+    /// final block. Later the state that it proves is gone.
+    pub fn hand_over(&mut self, epoch: Epoch) -> Result<(), ProofGap> {
+        let link = HandOver::new(self, epoch)?;
+        self.hand_overs.push(Arc::new(link));
+        Ok(())
     }
 
     /// Executes a block on the head and adds it; with a proof it is final at once.

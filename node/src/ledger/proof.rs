@@ -266,6 +266,11 @@ impl EntryProof {
         })
     }
 
+    /// The final header that it hangs on.
+    pub fn block(&self) -> &FinalHeader {
+        &self.block
+    }
+
     /// The key that it is about.
     pub fn key(&self) -> &[u8] {
         &self.key

@@ -24,7 +24,7 @@ pub(super) struct Checkpoints {
     tallies: BTreeMap<Seq, Tally>,
     /// By position in the committee: the highest vote of each member above the high watermark.
     ahead: Vec<Option<Signed<Vote>>>,
-    /// Proof of the low watermark; `None` at genesis.
+    /// Proof of the low watermark; `None` at the base of the epoch.
     pub(super) stable: Option<Certificate>,
 }
 
@@ -69,12 +69,12 @@ impl Pbft {
     /// §4.3: upon executing a slot whose number is a multiple of K, says CHECKPOINT. The digest
     /// covers slot, head and results; replay windows are part of the state root (R13).
     pub(super) fn take_checkpoint(&mut self, seq: Seq, out: &mut Outbox<Self>) {
-        if seq <= self.log.low() {
+        if seq <= self.log.low() || self.position.is_none() {
             return;
         }
         let vote = Vote {
             phase: CHECKPOINT,
-            view: View(0),
+            view: View::first_of(self.epoch()),
             slot: seq,
             digest: self.state_after(seq, out),
         };
@@ -105,8 +105,11 @@ impl Pbft {
     pub(super) fn on_checkpoint(&mut self, vote: &Signed<Vote>, out: &mut Outbox<Self>) {
         let body = vote.body();
         let multiple = body.slot.0.is_multiple_of(self.config.checkpoint_interval);
-        if body.phase != CHECKPOINT || body.view != View(0) || !multiple {
+        if body.phase != CHECKPOINT || body.view.round() != 0 || !multiple {
             return out.refuse(Refusal::Malformed);
+        }
+        if body.view.epoch() != self.epoch() {
+            return self.refuse_other_epoch(body.view, out);
         }
         let Some(position) = self.committee.position(vote.signer()) else {
             return out.refuse(Refusal::WrongSender);
@@ -156,7 +159,8 @@ impl Pbft {
         match tally.add(&self.committee, vote) {
             Counted::Again => out.refuse(Refusal::Stale),
             Counted::Conflicting => {
-                let slot = Slot { view: View(0), seq };
+                let view = View::first_of(self.epoch());
+                let slot = Slot { view, seq };
                 out.tell(Tale::Equivocation {
                     by: vote.signer(),
                     slot,
@@ -177,6 +181,9 @@ impl Pbft {
     /// Upon receiving the certificate of a stable checkpoint, in an answer to a STATUS.
     pub(super) fn on_stable(&mut self, certificate: &Certificate, out: &mut Outbox<Self>) {
         let seq = certificate.vote().slot;
+        if certificate.vote().view.epoch() != self.epoch() {
+            return self.refuse_other_epoch(certificate.vote().view, out);
+        }
         if !super::choice::proves_checkpoint(certificate, seq, self.rules()) {
             return out.refuse(Refusal::Malformed);
         }

@@ -19,7 +19,7 @@ use super::{
 pub(super) fn proves_checkpoint(certificate: &Certificate, seq: Seq, rules: Rules<'_>) -> bool {
     let vote = certificate.vote();
     vote.phase == CHECKPOINT
-        && vote.view == View(0)
+        && vote.view == View::first_of(rules.epoch)
         && vote.slot == seq
         && rules.hold(certificate, rules.checkpoints())
 }
@@ -37,7 +37,8 @@ fn proves_prepared(entry: &Prepared, rules: Rules<'_>) -> bool {
     };
     let needed = rules.prepares();
     let primary_counts = rules.planted.is(Mutant::PrimaryPrepareCounts);
-    entry.claim.signer() == leader
+    claim.view.epoch() == rules.epoch
+        && entry.claim.signer() == leader
         && committee.verify(&entry.claim)
         && match &entry.prepares {
             None => needed == 0,
@@ -54,9 +55,10 @@ fn proves_prepared(entry: &Prepared, rules: Rules<'_>) -> bool {
 pub(super) fn check_view_change(
     change: &Signed<ViewChange>,
     rules: Rules<'_>,
-    window: u64,
 ) -> Result<(), Refusal> {
-    let committee = rules.committee;
+    let Rules {
+        committee, window, ..
+    } = rules;
     let ViewChange {
         view,
         stable,
@@ -66,15 +68,15 @@ pub(super) fn check_view_change(
     if !committee.contains(change.signer()) {
         return Err(Refusal::WrongSender);
     }
-    if prepared.len() as u64 > window {
+    if prepared.len() as u64 > window || view.epoch() != rules.epoch {
         return Err(Refusal::Malformed);
     }
     if !committee.verify(change) {
         return Err(Refusal::BadSignature);
     }
     let proved = match proof {
-        None => *stable == Seq(0),
-        Some(certificate) => proves_checkpoint(certificate, *stable, rules),
+        None => *stable == rules.base,
+        Some(certificate) => *stable > rules.base && proves_checkpoint(certificate, *stable, rules),
     };
     if !proved {
         return Err(Refusal::Malformed);
@@ -97,7 +99,7 @@ pub(super) fn check_view_change(
 pub(super) struct Choice<'a> {
     /// The highest checkpoint proved in it (min-s).
     pub(super) stable: Seq,
-    /// Its proof; `None` at genesis.
+    /// Its proof; `None` at the base of the epoch.
     pub(super) proof: Option<&'a Certificate>,
     /// For each slot above it, up to the highest prepared one (max-s): the prepared proof of the
     /// highest view; `None` is the null request.
@@ -151,7 +153,6 @@ pub(super) fn check_new_view(
     leader: NodeId,
     message: &NewView,
     rules: Rules<'_>,
-    window: u64,
 ) -> Result<(), Refusal> {
     if rules.planted.is(Mutant::NewViewNotVerified) {
         return Ok(());
@@ -172,7 +173,7 @@ pub(super) fn check_new_view(
         if change.body().view != *view {
             return Err(Refusal::Malformed);
         }
-        check_view_change(change, rules, window)?;
+        check_view_change(change, rules)?;
     }
     let choice = Choice::of(changes, rules.planted);
     let exact = proposals.len() == choice.slots.len()

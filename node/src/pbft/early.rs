@@ -3,11 +3,12 @@
 
 use crate::{
     crypto::Signed,
+    membership::Committee,
     quorum::{Phase, Vote},
-    types::{Seq, View},
+    types::{NodeId, Seq, View},
 };
 
-use super::message::PrePrepare;
+use super::{Config, message::PrePrepare};
 
 /// A message that waits for its time.
 #[derive(Clone, Debug)]
@@ -19,7 +20,24 @@ pub(super) enum Held {
 }
 
 impl Held {
-    fn slot(&self) -> (View, Seq) {
+    /// Who signed it.
+    pub(super) fn signer(&self) -> NodeId {
+        match self {
+            Self::Proposal(message) => message.claim.signer(),
+            Self::Vote(_, vote) => vote.signer(),
+        }
+    }
+
+    /// Whether a member of this committee signed it.
+    pub(super) fn is_signed(&self, committee: &Committee) -> bool {
+        match self {
+            Self::Proposal(message) => committee.verify(&message.claim),
+            Self::Vote(_, vote) => committee.verify(vote),
+        }
+    }
+
+    /// What it is about.
+    pub(super) fn slot(&self) -> (View, Seq) {
         match self {
             Self::Proposal(message) => {
                 let claim = message.claim.body();
@@ -60,6 +78,13 @@ impl Early {
         }
     }
 
+    /// A buffer for the `n` members of an epoch: two pipelines of proposals each, two windows of votes.
+    pub(super) fn for_epoch(n: usize, config: &Config) -> Self {
+        let window = config.window as usize;
+        let pipeline = config.pipeline.min(config.window) as usize;
+        Self::new(n, pipeline.saturating_mul(2), window.saturating_mul(2))
+    }
+
     /// How many members have something here.
     pub(super) fn senders(&self) -> usize {
         if self.held == 0 {
@@ -79,6 +104,17 @@ impl Early {
                 .any(|(_, kept)| kept.body() == vote.body())
         {
             // Anyone may repeat a signed vote: it must not fill its signer's share.
+            return true;
+        }
+        if let Held::Proposal(message) = &held
+            && let Some(kept) = share.proposals.iter_mut().find(|kept| {
+                // The primary signs the header alone: who repeats it may have changed the body.
+                kept.claim.body() == message.claim.body()
+            })
+        {
+            if !kept.block.as_ref().is_some_and(|block| block.is_whole()) {
+                *kept = message.clone();
+            }
             return true;
         }
         match held {

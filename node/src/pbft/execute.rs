@@ -96,6 +96,9 @@ impl Pbft {
         self.head = block.id();
         self.results = results;
         self.skip_to(seq);
+        if self.epoch_is_over() {
+            return self.begin_epoch(out);
+        }
         if seq.0.is_multiple_of(self.config.checkpoint_interval) {
             self.take_checkpoint(seq, out);
         }
@@ -157,7 +160,9 @@ impl Pbft {
         if self.frontier <= seq {
             (self.frontier, self.tip) = (seq, self.head);
         }
-        if seq.0.is_multiple_of(self.config.checkpoint_interval) {
+        if self.epoch_is_over() {
+            self.begin_epoch(out);
+        } else if seq.0.is_multiple_of(self.config.checkpoint_interval) {
             self.take_checkpoint(seq, out);
         }
         self.watch(out);

@@ -100,6 +100,9 @@ impl Pbft {
                 if self.deferred == Some(seq) {
                     return Path::Wait;
                 }
+                if self.is_of_next_epoch(block) {
+                    return Path::Refuse;
+                }
                 Path::Judge(Arc::clone(block), false)
             }
             (Standing::Offered, Some(_)) => Path::Refuse,

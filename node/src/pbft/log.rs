@@ -239,6 +239,16 @@ impl Log {
         self.highest = self.low.max(last).max(decided);
     }
 
+    /// A committee begins on top of this slot: what was under way is void. Decided slots stay for those
+    /// who are behind, one window of them.
+    pub(super) fn begin_on(&mut self, base: Seq) {
+        let floor = base.0.saturating_sub(self.window);
+        self.low = base;
+        self.slots.clear();
+        self.chosen.retain(|seq, _| seq.0 > floor && *seq <= base);
+        self.highest = base;
+    }
+
     /// Moves the watermarks up (R15) and drops what lies below. Decided slots stay for one more
     /// window, and one window of them while they wait to be executed (R37).
     pub(super) fn raise(&mut self, low: Seq, executed: Seq) {

@@ -13,7 +13,7 @@ use crate::{
     engine::{Forks, Kind, Message, Slot},
     quorum::{Certificate, Phase, SIGNED_VOTE_LEN, Vote},
     rewrite::{Pen, Rewrite},
-    types::{Digest, NodeId, Seq, View, Wall},
+    types::{Digest, Epoch, NodeId, Seq, View, Wall},
 };
 
 use super::rewrite;
@@ -22,7 +22,7 @@ use super::rewrite;
 pub const PREPARE: Phase = Phase(1);
 /// Phase of a COMMIT: "this digest is prepared here".
 pub const COMMIT: Phase = Phase(2);
-/// Phase of a CHECKPOINT: "this is my state after that slot". Its view is always 0.
+/// Phase of a CHECKPOINT: "this is my state after that slot". Its view is always the epoch's first.
 pub const CHECKPOINT: Phase = Phase(3);
 
 /// Signer and signature on the wire.
@@ -102,7 +102,7 @@ pub struct ViewChange {
     pub view: View,
     /// The sender's last stable checkpoint.
     pub stable: Seq,
-    /// Proof of that checkpoint; `None` at genesis.
+    /// Proof of that checkpoint; `None` at the base of the epoch.
     pub proof: Option<Certificate>,
     /// For each slot above it that was prepared at the sender, the proof of the highest view; in
     /// ascending order of slots.
@@ -253,6 +253,22 @@ pub enum PbftMessage {
     Decided(Decided),
     /// A stable checkpoint for one that missed it.
     Stable(Certificate),
+}
+
+impl Record {
+    /// The epoch that it was written in, if it names one.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        let view = match self {
+            Self::Accepted(PrePrepare { claim, .. }) => claim.body().view,
+            Self::Prepared(proof) => proof.claim.body().view,
+            Self::Committed(vote) | Self::Checkpoint(vote) => vote.body().view,
+            Self::ViewChange(message) => message.body().view,
+            Self::NewView(message) => message.body().view,
+            Self::Stable(certificate) => certificate.vote().view,
+            Self::Body(..) | Self::Mute => return None,
+        };
+        Some(view.epoch())
+    }
 }
 
 impl PbftMessage {

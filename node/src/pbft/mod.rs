@@ -74,6 +74,16 @@
 //!   them, do: its slot is executed, and those before it that were not were void.
 //! - Upon a stable checkpoint whose digest is that of the state here, do: the slots up to it were void.
 //!
+//! # Epochs
+//!
+//! - Upon learning that another committee decides from height b on, do: keep proposals and votes of its
+//!   members for its views; as primary, ask for empty blocks too once b is within a window.
+//! - A proposal on top of block b−1 is refused; the primary makes none.
+//! - Upon executing block b−1, at slot s, do: begin anew with the next committee in the first view of
+//!   its epoch, with h = s, which needs no proof; see [`epoch`]. Whoever is not in it only observes: it
+//!   signs nothing but STATUS, and its host fetches final blocks.
+//! - Upon STATUS of one who is still in an earlier epoch, do: send it the decided slots up to s.
+//!
 //! # Deviations from the paper
 //!
 //! 1. A request is a *block* of transactions, named by its id; the id is the digest that is voted on, and
@@ -98,19 +108,23 @@
 //! 9. COMMITs go out in the order of slots, and a void slot of a NEW-VIEW is committed as a null
 //!    request. With the paper's rule alone a later slot can gather q COMMITs, lose its parent to a
 //!    view change, and an outsider who holds those COMMITs would believe a block that is on no chain.
-//! 10. STATUS, FETCH, BODY, DECIDED and STABLE stand for the paper's unspecified retransmission.
+//! 10. Views are numbered within an epoch, and messages name their view: nothing that one committee said
+//!     counts in another. The paper's replicas are given.
+//! 11. STATUS, FETCH, BODY, DECIDED and STABLE stand for the paper's unspecified retransmission.
 //! 11. OSDI'99 leaves restarts to a log. A replica that lost it estimates what it may have signed as in
 //!     TOCS'02 §4.3.2, written for general n, but without new keys.
 
 mod checkpoint;
 mod choice;
 mod early;
+mod epoch;
 mod execute;
 mod frontier;
 mod log;
 mod message;
 mod mute;
 mod normal;
+mod peers;
 mod recovery;
 mod retransmit;
 mod rewrite;
@@ -125,7 +139,7 @@ use crate::{
     crypto::{Keypair, Signable, Signed},
     engine::{Effect, Engine, FaultModel, Input, Outbox, Relay, ReplyRule, Status, Tale, Ticket},
     ledger::proof::check_finality,
-    membership::Committee,
+    membership::{Committee, Committees},
     mutant::{Mutant, Planted},
     types::{BlockId, LocalTime, Mono, NodeId, Seq, View},
 };
@@ -139,8 +153,7 @@ use checkpoint::Checkpoints;
 use early::Early;
 use log::Log;
 use mute::Mute;
-use retransmit::Peers;
-use rules::Rules;
+use peers::Peers;
 use suspicion::Suspicion;
 use view_change::Missing;
 
@@ -212,10 +225,13 @@ struct Judging {
 pub struct Pbft {
     config: Config,
     me: NodeId,
-    /// My place in the committee.
-    position: usize,
+    /// My place in the committee; `None`: I observe.
+    position: Option<usize>,
     key: Arc<Keypair>,
+    /// Who decides in the epoch of the current view.
     committee: Arc<Committee>,
+    /// Who decides from which height on, as far as the host has told.
+    committees: Committees,
     /// What my clock said when this step began.
     now: Mono,
 
@@ -223,8 +239,12 @@ pub struct Pbft {
     /// Whether the view has begun here, or is being changed to.
     active: bool,
     log: Log,
+    /// Where the epoch's slots begin: the last one of the epoch before, zero in the first.
+    base: Seq,
     checkpoints: Checkpoints,
     early: Early,
+    /// The same for the next epoch, once it is scheduled.
+    early_next: Option<Early>,
 
     /// The last executed slot; never goes down (R24).
     executed: Seq,
@@ -271,9 +291,10 @@ pub struct Pbft {
 }
 
 impl Pbft {
-    /// A replica of `committee` that has executed nothing but genesis.
+    /// A replica that has executed nothing but genesis. `committee` are the founders; whoever is not
+    /// among them observes until it is in the committee.
     ///
-    /// Panics if `me` is not a member, or if the configuration cannot work.
+    /// Panics if the configuration cannot work.
     #[must_use]
     pub fn new(
         config: Config,
@@ -282,9 +303,6 @@ impl Pbft {
         committee: Arc<Committee>,
         genesis: BlockId,
     ) -> Self {
-        let position = committee
-            .position(me)
-            .expect("a replica is in the committee");
         assert!(config.checkpoint_interval > 0, "K is not zero");
         assert!(
             config.window >= config.checkpoint_interval.saturating_mul(2),
@@ -295,21 +313,26 @@ impl Pbft {
             !config.status_interval.is_zero(),
             "status intervals take time"
         );
+        assert!(
+            usize::try_from(config.window).is_ok(),
+            "a window fits into memory"
+        );
         let n = committee.n();
-        let window = usize::try_from(config.window).expect("a window fits into memory");
-        let pipeline = usize::try_from(config.pipeline.min(config.window)).unwrap_or(window);
         Self {
             config,
             me,
-            position,
+            position: committee.position(me),
             key,
+            committees: Committees::new(Arc::clone(&committee)),
             committee,
             now: Mono(0),
             view: View(0),
             active: true,
             log: Log::new(config.window),
             checkpoints: Checkpoints::new(n),
-            early: Early::new(n, pipeline.saturating_mul(2), window.saturating_mul(2)),
+            base: Seq(0),
+            early: Early::for_epoch(n, &config),
+            early_next: None,
             executed: Seq(0),
             head: genesis,
             results: Results::default(),
@@ -344,13 +367,6 @@ impl Pbft {
         self
     }
 
-    fn rules(&self) -> Rules<'_> {
-        Rules {
-            committee: &self.committee,
-            planted: self.planted,
-        }
-    }
-
     /// The last executed slot.
     pub fn executed(&self) -> Seq {
         self.executed
@@ -382,6 +398,9 @@ impl Pbft {
             view: self.view,
             leader: self.committee.leader(self.view),
         });
+        if self.position.is_none() {
+            out.push(Effect::Behind);
+        }
         self.want(out);
     }
 
@@ -462,6 +481,7 @@ impl Engine for Pbft {
                 proof,
                 results,
             } => self.on_synced(&block, &proof, results, out),
+            Input::Committee { from, committee } => self.on_committee(from, committee, out),
             Input::Pending(since) => {
                 self.suspicion.oldest_is(since, self.now);
                 self.rearm(out);
@@ -478,7 +498,7 @@ impl Engine for Pbft {
             }
             Input::Timer(Timer::Status) => self.on_status_timer(out),
             // Of a view that is over; and the committee is given.
-            Input::Timer(Timer::Request(_) | Timer::NewView(_)) | Input::Committee { .. } => {}
+            Input::Timer(Timer::Request(_) | Timer::NewView(_)) => {}
             Input::Message { message, .. } => match message {
                 PbftMessage::PrePrepare(message) => self.on_pre_prepare(message, out),
                 PbftMessage::Prepare(vote) => self.on_vote(PREPARE, vote, out),

@@ -36,9 +36,18 @@ pub(super) struct Mute {
 }
 
 impl Pbft {
-    /// Whether this replica may sign what could contradict it.
+    /// Whether this replica may sign what could contradict it. Who only observes signs nothing.
     pub(super) fn speaks(&self) -> bool {
-        self.mute.is_none()
+        self.mute.is_none() && self.position.is_some()
+    }
+
+    /// Another committee is asked how much this replica may have signed; slots count on, so what is
+    /// known stays true.
+    pub(super) fn wonder_anew(&mut self) {
+        let n = self.committee.n();
+        if let Some(mute) = &mut self.mute {
+            mute.reports = vec![None; n];
+        }
     }
 
     /// The log is worth nothing: from now on this replica listens.

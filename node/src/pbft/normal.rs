@@ -22,6 +22,9 @@ impl Pbft {
     /// §4.2: upon receiving PRE-PREPARE from the primary (R6).
     pub(super) fn on_pre_prepare(&mut self, message: &PrePrepare, out: &mut Outbox<Self>) {
         let claim = *message.claim.body();
+        if claim.view.epoch() != self.epoch() {
+            return self.hold_for_next(claim.view, || Held::Proposal(message.clone()), out);
+        }
         let leader = self.committee.leader(claim.view);
         if message.claim.signer() != leader || leader == self.me {
             return out.refuse(Refusal::WrongSender);
@@ -101,6 +104,9 @@ impl Pbft {
         let signer = vote.signer();
         if body.phase != phase {
             return out.refuse(Refusal::Malformed);
+        }
+        if body.view.epoch() != self.epoch() {
+            return self.hold_for_next(body.view, || Held::Vote(phase, vote.clone()), out);
         }
         let Some(position) = self.committee.position(signer) else {
             return out.refuse(Refusal::WrongSender);
@@ -367,6 +373,7 @@ impl Pbft {
             && self.speaks()
             && self.committee.leader(self.view) == self.me
             && self.frontier == last
+            && !self.is_last_of_epoch()
             && last < self.log.high()
             && last.0 - self.executed.0 < self.config.pipeline;
         if !may {
@@ -382,7 +389,7 @@ impl Pbft {
         out.push(Effect::Want(Want {
             ticket,
             parent: tip,
-            empty_ok: false,
+            empty_ok: self.hurries(),
             not_before: Wall(0),
             extra: Vec::new(),
         }));

@@ -45,12 +45,27 @@ impl Pbft {
         self.head = tip.block.id();
         self.results = tip.results;
         self.executed = tip.proof.map_or(Seq(0), |proof| slot_of(proof));
+        let term = self.committees.at(tip.block.header().height.next()).clone();
+        // Who began with a snapshot may not know where its epoch began. A stable checkpoint says
+        // enough; without one the snapshot's slot stands for the base.
+        let is_stable = |record: &Record| {
+            matches!(record, Record::Stable(_)) && record.epoch() == Some(term.epoch)
+        };
+        let unknown = term.from > Height(0) && tip.handed_over.is_none();
+        let base = if unknown && !records.iter().any(is_stable) {
+            self.executed
+        } else {
+            tip.handed_over.map_or(Seq(0), |proof| slot_of(proof))
+        };
+        self.sit(&term, base);
         let muted = records.iter().any(|record| matches!(record, Record::Mute));
         if disk == Recovery::Lost || muted {
             self.fall_mute(out);
         }
         if disk != Recovery::Lost {
-            for record in records {
+            // Records of an earlier epoch wait for their truncation: they are void.
+            let present = |record: &&Record| record.epoch().is_none_or(|e| e == term.epoch);
+            for record in records.iter().filter(present) {
                 self.replay(record, out);
             }
         }
@@ -109,7 +124,8 @@ impl Pbft {
     /// Void slots leave no block behind. That the slots up to a checkpoint were void shows in what this
     /// replica said about it, so that last-executed does not go down (R24).
     fn skip_to_own_checkpoint(&mut self, out: &mut Outbox<Self>) {
-        let last = self.checkpoints.votes_of(self.position).last();
+        let Some(me) = self.position else { return };
+        let last = self.checkpoints.votes_of(me).last();
         let Some(Vote { slot, digest, .. }) = last.map(|vote| *vote.body()) else {
             return;
         };
@@ -156,7 +172,9 @@ impl Pbft {
                 self.view = change.body().view;
                 self.active = false;
                 self.suspicion.leave();
-                self.changes[self.position] = Some(Arc::clone(change));
+                if let Some(mine) = self.position {
+                    self.changes[mine] = Some(Arc::clone(change));
+                }
             }
             Record::Body(seq, block) => self.replay_body(*seq, block),
             Record::Accepted(accepted) => self.replay_accepted(accepted, out),
@@ -259,7 +277,8 @@ impl Pbft {
         let mute = self.mute.iter().map(|_| Record::Mute);
         let stable = self.checkpoints.stable.iter().cloned().map(Record::Stable);
         let mut records: Vec<_> = mute.chain(stable).collect();
-        let change = self.changes[self.position].iter().filter(|_| !self.active);
+        let mine = self.position.and_then(|mine| self.changes[mine].as_ref());
+        let change = mine.filter(|_| !self.active);
         records.extend(change.cloned().map(Record::ViewChange));
         let begun = self.new_view.iter().filter(|_| self.active);
         records.extend(begun.cloned().map(Record::NewView));
@@ -278,11 +297,13 @@ impl Pbft {
                 })
             }));
             records.extend(slot.proof.iter().cloned().map(Record::Prepared));
-            let commit = slot.commits.vote_of(self.position);
+            let commit = self.position.and_then(|mine| slot.commits.vote_of(mine));
             records.extend(commit.cloned().map(Record::Committed));
         }
-        let votes = self.checkpoints.votes_of(self.position);
-        records.extend(votes.cloned().map(Record::Checkpoint));
+        if let Some(mine) = self.position {
+            let votes = self.checkpoints.votes_of(mine);
+            records.extend(votes.cloned().map(Record::Checkpoint));
+        }
         records
     }
 }

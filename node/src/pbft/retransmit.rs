@@ -27,70 +27,9 @@ const ANSWERS_PER_INTERVAL: u64 = 16;
 /// From then on a silent member is asked every so many intervals.
 const SELDOM: u32 = 32;
 
-/// What this replica knows about the others.
-#[derive(Clone, Debug, Default)]
-struct Peer {
-    /// The highest slot that it knows of.
-    known: Seq,
-    /// Status intervals for which it seemed behind.
-    silent: u32,
-    /// The newest of its reports: attempt, last executed slot.
-    newest: (u64, Seq),
-    /// When a report of it was answered last; when one that is older than `newest` was. The latter
-    /// may be its own (the network reorders, machines start anew) or somebody's who repeats it, and
-    /// must not use up the answers to the former.
-    answered: [Option<Mono>; 2],
-}
-
-/// Who knows what, and what was asked when.
-#[derive(Debug)]
-pub(super) struct Peers {
-    /// By position in the committee.
-    list: Vec<Peer>,
-    /// Whether the status timer is armed.
-    armed: bool,
-    /// Since when this replica waits without progress; `None`: it waits for nothing.
-    since: Option<Mono>,
-    /// When the others were last looked at, and what was executed here then.
-    looked: (Mono, Seq),
-    /// The last request's number; the first one's is when this life began, by the wall clock.
-    pub(super) attempt: u64,
-    /// The highest slot that anybody claims to have executed.
-    claimed: Seq,
-    /// Decided slots that were received since the last request.
-    received: u64,
-}
-
-impl Peers {
-    pub(super) fn new(n: usize) -> Self {
-        Self {
-            list: vec![Peer::default(); n],
-            armed: false,
-            since: None,
-            looked: (Mono(0), Seq(0)),
-            attempt: 0,
-            claimed: Seq(0),
-            received: 0,
-        }
-    }
-
-    /// The member at `position` knows of this slot.
-    pub(super) fn heard(&mut self, position: usize, seq: Seq) {
-        let known = &mut self.list[position].known;
-        *known = (*known).max(seq);
-    }
-
-    /// The highest slot that f+1 members say they executed: one of them is honest.
-    fn executed_by(&self, weak_quorum: usize) -> Seq {
-        let mut executed: Vec<Seq> = self.list.iter().map(|peer| peer.newest.1).collect();
-        executed.sort_unstable_by(|a, b| b.cmp(a));
-        executed.get(weak_quorum - 1).copied().unwrap_or_default()
-    }
-
-    /// Something was executed, or a view begun or left: the wait begins anew.
-    pub(super) fn progress(&mut self) {
-        self.since = None;
-    }
+/// Whether to ask once more after so many intervals: after 1, 2, 4, … 32, and every 32 from then on.
+fn is_due(intervals: u32) -> bool {
+    intervals.is_power_of_two() || intervals.is_multiple_of(SELDOM)
 }
 
 impl Pbft {
@@ -105,6 +44,9 @@ impl Pbft {
                 > self.log.low().0
             // One of f+1 is honest: the others are really ahead.
             || self.early.senders() >= self.committee.weak_quorum()
+            || self.peers.are_beyond(self.epoch(), self.committee.weak_quorum())
+            // Nobody sends anything to those who only observe.
+            || self.position.is_none()
     }
 
     /// Arms the status timer, unless it is armed.
@@ -142,24 +84,30 @@ impl Pbft {
         let stuck = self.peers.since.is_some_and(|since| left(since) == 0);
         if stuck {
             self.peers.since = Some(now);
+            self.peers.idle = self.peers.idle.saturating_add(1);
+        }
+        let observes = self.position.is_none();
+        let asks = stuck && (!observes || is_due(self.peers.idle));
+        if asks {
             self.fetch_missing(out);
             self.ask_everyone(out);
             // The others have what this replica lacks, and did not send it for an interval.
             let theirs = self.peers.executed_by(self.committee.weak_quorum());
             let next = self.executed.next();
             let beyond = theirs.max(self.log.low()) > self.executed;
-            if beyond && !self.log.chosen.contains_key(&next) {
+            if observes || (beyond && !self.log.chosen.contains_key(&next)) {
                 out.push(Effect::Behind);
             }
         }
-        if left(self.peers.looked.0) == 0 {
+        if left(self.peers.looked.0) == 0 && !observes {
             self.look_after_the_silent(stuck, out);
             self.peers.looked = (now, self.executed);
         }
         let waiting = self.peers.since.map(left);
         let me = self.position;
-        let others = self.peers.list.iter().enumerate().filter(|(i, _)| *i != me);
-        let behind = others.clone().any(|(_, peer)| peer.known < self.executed);
+        let mut others = self.peers.list.iter().enumerate();
+        let behind =
+            !observes && others.any(|(i, peer)| Some(i) != me && peer.known < self.executed);
         let looking = behind.then(|| left(self.peers.looked.0));
         if let Some(next) = waiting.into_iter().chain(looking).min() {
             self.arm_status(next, out);
@@ -170,15 +118,14 @@ impl Pbft {
     /// here, unless everyone was asked just now.
     fn look_after_the_silent(&mut self, asked: bool, out: &mut Outbox<Self>) {
         let me = self.position;
-        for position in (0..self.peers.list.len()).filter(|position| *position != me) {
+        for position in (0..self.peers.list.len()).filter(|position| Some(*position) != me) {
             let peer = &mut self.peers.list[position];
             if peer.known >= self.peers.looked.1 {
                 peer.silent = 0;
                 continue;
             }
             peer.silent = peer.silent.saturating_add(1);
-            let due = peer.silent.is_power_of_two() || peer.silent.is_multiple_of(SELDOM);
-            if due && !asked {
+            if is_due(peer.silent) && !asked {
                 let node = self.node_at(position);
                 self.report_to(node, Asks::You, 0, out);
             }
@@ -245,27 +192,28 @@ impl Pbft {
         }
     }
 
-    /// Upon receiving STATUS: sends what its sender lacks and this replica has.
+    /// Upon receiving STATUS of anyone who is or was or will be in the committee: sends what its sender
+    /// lacks and this replica has.
     pub(super) fn on_status(&mut self, status: &Signed<Report>, out: &mut Outbox<Self>) {
         let (node, report) = (status.signer(), status.body());
-        let Some(position) = self
-            .committee
-            .position(node)
-            .filter(|p| *p != self.position)
-        else {
+        let Some(key) = self.committees.key(node).filter(|_| node != self.me) else {
             return out.refuse(Refusal::WrongSender);
         };
         if report.open.len() as u64 > ANSWER_SLOTS {
             return out.refuse(Refusal::Malformed);
         }
-        if !self.committee.verify(status) {
+        if !status.verify(self.committee.chain(), key) {
             return out.refuse(Refusal::BadSignature);
         }
-        self.peers.heard(position, report.executed);
-        self.learn_horizon(position, report, out);
+        let position = self.committee.position(node);
+        if let Some(position) = position {
+            self.peers.heard(position, report.executed);
+            self.learn_horizon(position, report, out);
+        }
         self.peers.claimed = self.peers.claimed.max(report.executed);
         let interval = self.config.status_interval.as_nanos() as u64;
-        let peer = &mut self.peers.list[position];
+        let peer = self.peers.get(position, node);
+        peer.epoch = peer.epoch.max(report.view.epoch());
         let soon = |last: Mono| self.now.since(last) < interval / ANSWERS_PER_INTERVAL;
         let old = report.attempt < peer.newest.0 || report.executed < peer.newest.1;
         peer.newest.0 = peer.newest.0.max(report.attempt);
@@ -275,7 +223,7 @@ impl Pbft {
             return out.refuse(Refusal::Stale);
         }
         *answered = Some(self.now);
-        self.answer(position, node, report, out);
+        self.answer(node, report, out);
         let ahead = report.view > self.view
             || report.executed > self.executed
             || report.stable > self.log.low();
@@ -290,43 +238,30 @@ impl Pbft {
 
     /// Whether it is this replica's turn to send what anyone could send: f+1 members are on duty for
     /// each slot, others at each attempt.
-    fn on_duty(&self, position: usize, report: &Report, seq: Seq) -> bool {
+    fn on_duty(&self, node: NodeId, report: &Report, seq: Seq) -> bool {
         if report.asks != Asks::Everyone {
             return true;
         }
-        let others = self.committee.n() as u64 - 1;
-        let rank = (self.position - usize::from(self.position > position)) as u64;
+        // Those whom it asked: the committee of its own epoch.
+        let asked = self.committees.term(report.view.epoch());
+        let asked = asked.map_or(&self.committee, |term| &term.committee);
+        let Some(mine) = asked.position(self.me) else {
+            return true;
+        };
+        let theirs = asked.position(node);
+        let others = (asked.n() - usize::from(theirs.is_some())) as u64;
+        let rank = (mine - usize::from(theirs.is_some_and(|theirs| mine > theirs))) as u64;
         let first = (seq.0 % others + report.attempt % others) % others;
-        (rank + others - first) % others < self.committee.weak_quorum() as u64
+        (rank + others - first) % others < asked.weak_quorum() as u64
     }
 
-    fn answer(&self, position: usize, node: NodeId, report: &Report, out: &mut Outbox<Self>) {
-        if report.stable < self.log.low()
-            && let Some(certificate) = &self.checkpoints.stable
-        {
-            out.send(node, PbftMessage::Stable(certificate.clone()));
-        }
-        for vote in self.checkpoints.votes_of(self.position) {
-            if vote.body().slot > report.stable {
-                out.send(node, PbftMessage::Checkpoint(vote.clone()));
-            }
+    fn answer(&self, node: NodeId, report: &Report, out: &mut Outbox<Self>) {
+        // What is said in one epoch is nothing in another, but for what was decided.
+        if report.view.epoch() == self.epoch() {
+            self.answer_state(node, report, out);
+            self.answer_view(node, report, out);
         }
         let same_view = report.view == self.view && report.active && self.active;
-        if report.view < self.view || (report.view == self.view && !report.active) {
-            match &self.new_view {
-                Some(message) if self.active => {
-                    let mine = self.committee.leader(self.view) == self.me;
-                    if mine || self.on_duty(position, report, Seq(0)) {
-                        out.send(node, PbftMessage::NewView(Arc::clone(message)));
-                    }
-                }
-                _ => {
-                    if let Some(change) = &self.changes[self.position] {
-                        out.send(node, PbftMessage::ViewChange(Arc::clone(change)));
-                    }
-                }
-            }
-        }
         // A certificate on its own does not help one that lacks the slots before it.
         let next = report.executed.next();
         if next <= self.log.low() && !self.log.chosen.contains_key(&next) {
@@ -339,7 +274,7 @@ impl Pbft {
             .min(report.executed.0.saturating_add(ANSWER_SLOTS));
         for (seq, index) in (next.0..=last).map(Seq).zip(0..) {
             if let Some(chosen) = self.log.chosen.get(&seq) {
-                if self.on_duty(position, report, seq) {
+                if self.on_duty(node, report, seq) {
                     let decided = Decided {
                         certificate: chosen.certificate().clone(),
                         block: chosen.block.clone(),
@@ -353,9 +288,45 @@ impl Pbft {
         }
     }
 
+    /// The stable checkpoint, and this replica's word for the next one.
+    fn answer_state(&self, node: NodeId, report: &Report, out: &mut Outbox<Self>) {
+        if report.stable < self.log.low()
+            && let Some(certificate) = &self.checkpoints.stable
+        {
+            out.send(node, PbftMessage::Stable(certificate.clone()));
+        }
+        let mine = self.position.into_iter();
+        for vote in mine.flat_map(|mine| self.checkpoints.votes_of(mine)) {
+            if vote.body().slot > report.stable {
+                out.send(node, PbftMessage::Checkpoint(vote.clone()));
+            }
+        }
+    }
+
+    /// How the present view began, or this replica's request for it.
+    fn answer_view(&self, node: NodeId, report: &Report, out: &mut Outbox<Self>) {
+        if report.view > self.view || (report.view == self.view && report.active) {
+            return;
+        }
+        match &self.new_view {
+            Some(message) if self.active => {
+                let mine = self.committee.leader(self.view) == self.me;
+                if mine || self.on_duty(node, report, Seq(0)) {
+                    out.send(node, PbftMessage::NewView(Arc::clone(message)));
+                }
+            }
+            _ => {
+                let mine = self.position.and_then(|mine| self.changes[mine].as_ref());
+                if let Some(change) = mine {
+                    out.send(node, PbftMessage::ViewChange(Arc::clone(change)));
+                }
+            }
+        }
+    }
+
     /// Sends this replica's own words about an undecided slot again.
     fn repeat(&self, seq: Seq, lacks: Lacks, node: NodeId, out: &mut Outbox<Self>) {
-        let Some(slot) = self.log.slot(seq) else {
+        let (Some(slot), Some(mine)) = (self.log.slot(seq), self.position) else {
             return;
         };
         if lacks == Lacks::Everything
@@ -368,11 +339,11 @@ impl Pbft {
             out.send(node, PbftMessage::PrePrepare(PrePrepare { claim, block }));
         }
         if lacks != Lacks::Commits
-            && let Some(vote) = slot.prepares.vote_of(self.position)
+            && let Some(vote) = slot.prepares.vote_of(mine)
         {
             out.send(node, PbftMessage::Prepare(vote.clone()));
         }
-        if let Some(vote) = slot.commits.vote_of(self.position) {
+        if let Some(vote) = slot.commits.vote_of(mine) {
             out.send(node, PbftMessage::Commit(vote.clone()));
         }
     }
@@ -383,6 +354,9 @@ impl Pbft {
         let seq = vote.slot;
         if seq <= self.executed || self.log.chosen.contains_key(&seq) {
             return out.refuse(Refusal::Stale);
+        }
+        if vote.view.epoch() != self.epoch() {
+            return self.refuse_other_epoch(vote.view, out);
         }
         if matches!(self.log.place(seq), Place::Soon | Place::Far) {
             return out.refuse(Refusal::TooFar);
@@ -418,18 +392,28 @@ impl Pbft {
         }
     }
 
-    /// Upon receiving FETCH: sends the block, if it is here.
+    /// Upon receiving FETCH: sends the block, if it is here and not under way: anyone may repeat a signed
+    /// question, and a block is large (R37).
     pub(super) fn on_fetch(&mut self, fetch: &Signed<Fetch>, out: &mut Outbox<Self>) {
-        if !self.committee.contains(fetch.signer()) || fetch.signer() == self.me {
+        let (node, digest) = (fetch.signer(), fetch.body().digest);
+        let Some(key) = self.committees.key(node).filter(|_| node != self.me) else {
             return out.refuse(Refusal::WrongSender);
-        }
-        if !self.committee.verify(fetch) {
+        };
+        if !fetch.verify(self.committee.chain(), key) {
             return out.refuse(Refusal::BadSignature);
         }
-        match self.log.body(&fetch.body().digest) {
-            Some(block) => out.send(fetch.signer(), PbftMessage::Body(Arc::clone(block))),
-            None => out.refuse(Refusal::Stale),
+        let Some(block) = self.log.body(&digest).cloned() else {
+            return out.refuse(Refusal::Stale);
+        };
+        let interval = self.config.status_interval.as_nanos() as u64;
+        let now = self.now;
+        let position = self.committee.position(node);
+        let sent = &mut self.peers.get(position, node).sent;
+        sent.retain(|_, at| now.since(*at) < interval / ANSWERS_PER_INTERVAL);
+        if sent.insert(digest, now).is_some() {
+            return out.refuse(Refusal::Stale);
         }
+        out.send(node, PbftMessage::Body(block));
     }
 
     /// Upon receiving BODY: takes the block if it was asked for.

@@ -5,12 +5,21 @@ use crate::{
     membership::Committee,
     mutant::{Mutant, Planted},
     quorum::Certificate,
+    types::{Epoch, Seq},
 };
 
-/// The thresholds of a committee.
+/// What the messages of an epoch are held against.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules<'a> {
+    /// Its number: a message of another one proves nothing here.
+    pub(super) epoch: Epoch,
+    /// Who decides in it.
     pub(super) committee: &'a Committee,
+    /// Where its slots begin. All replicas of the epoch have executed it, so it needs no proof.
+    pub(super) base: Seq,
+    /// L.
+    pub(super) window: u64,
+    /// What is wrong on purpose.
     pub(super) planted: Planted,
 }
 

@@ -57,7 +57,16 @@ impl Suspicion {
         self.armed = None;
     }
 
-    /// A request was executed in the current view: timeouts return to their base (R32).
+    /// A committee begins: nothing is held against its first leader.
+    pub(super) fn begin(&mut self, now: Mono) {
+        self.attempts = 0;
+        self.armed = None;
+        self.enter(now);
+    }
+
+    /// A request was executed in the current view: timeouts return to their base (R32). A timer that is
+    /// armed keeps its stretched deadline until the oldest request is another one: on a slow network the
+    /// base would be over already, and a primary that has just shown itself alive would be given up.
     pub(super) fn progress(&mut self) {
         self.attempts = 0;
     }

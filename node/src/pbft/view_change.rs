@@ -65,7 +65,8 @@ impl Pbft {
         out.push(Effect::Persist(Record::ViewChange(Arc::clone(&change))));
         out.tell(Tale::Suspected(target));
         out.broadcast(PbftMessage::ViewChange(Arc::clone(&change)));
-        self.changes[self.position] = Some(change);
+        let mine = self.position.expect("who observes asks for no view");
+        self.changes[mine] = Some(change);
         self.weigh_view_changes(out);
     }
 
@@ -76,6 +77,9 @@ impl Pbft {
         out: &mut Outbox<Self>,
     ) {
         let target = change.body().view;
+        if target.epoch() != self.epoch() {
+            return self.refuse_other_epoch(target, out);
+        }
         let Some(position) = self.committee.position(change.signer()) else {
             return out.refuse(Refusal::WrongSender);
         };
@@ -87,7 +91,7 @@ impl Pbft {
         if over || known.is_some_and(|known| known.body().view >= target) {
             return out.refuse(Refusal::Stale);
         }
-        if let Err(reason) = choice::check_view_change(change, self.rules(), self.config.window) {
+        if let Err(reason) = choice::check_view_change(change, self.rules()) {
             return out.refuse(reason);
         }
         self.tell_equivocations(change, out);
@@ -152,7 +156,7 @@ impl Pbft {
         }
     }
 
-    fn stop_waiting_for_new_view(&mut self, out: &mut Outbox<Self>) {
+    pub(super) fn stop_waiting_for_new_view(&mut self, out: &mut Outbox<Self>) {
         if std::mem::take(&mut self.awaiting_new_view) {
             out.push(Effect::Disarm(Timer::NewView(self.view)));
         }
@@ -193,6 +197,9 @@ impl Pbft {
     /// §4.4: upon receiving NEW-VIEW from the primary of its view (R23).
     pub(super) fn on_new_view(&mut self, message: &Arc<Signed<NewView>>, out: &mut Outbox<Self>) {
         let view = message.body().view;
+        if view.epoch() != self.epoch() {
+            return self.refuse_other_epoch(view, out);
+        }
         let leader = self.committee.leader(view);
         if message.signer() != leader || leader == self.me {
             return out.refuse(Refusal::WrongSender);
@@ -203,8 +210,7 @@ impl Pbft {
         if !self.committee.verify(&**message) {
             return out.refuse(Refusal::BadSignature);
         }
-        let (body, window) = (message.body(), self.config.window);
-        match choice::check_new_view(leader, body, self.rules(), window) {
+        match choice::check_new_view(leader, message.body(), self.rules()) {
             Ok(()) => self.enter_view(message, out),
             Err(reason) => {
                 out.refuse(reason);

@@ -14,7 +14,7 @@ use crate::{
     node::{Action, Actions, ClientPacket, Note, Packet, ReceiptPage, TxRefusal},
     storage::{Stored, Write},
     transaction::Transaction,
-    types::{BlockId, Height, LocalTime, NodeId, TxId},
+    types::{BlockId, Epoch, Height, LocalTime, NodeId, TxId},
 };
 
 /// Heights below the head at which blocks of other branches are still kept.
@@ -48,6 +48,7 @@ impl<E: Engine> Validator<E> {
 
     /// The chain is final up to here.
     pub(super) fn settled(&mut self, height: Height) {
+        self.keep_hand_over(height);
         // Nothing at or below a final height can be built on or proposed any more.
         self.tree.retain(|_, block| block.header().height > height);
         if self.config.snapshot_above < u64::MAX {
@@ -125,6 +126,7 @@ impl<E: Engine> Validator<E> {
     ) {
         let block_id = block.id();
         let results = self.extend(block, proof, actions);
+        self.learn_committees(now, actions);
         let executed = Input::Executed {
             block: block_id,
             results,
@@ -176,7 +178,10 @@ impl<E: Engine> Validator<E> {
     fn rely_up_to(&mut self, height: Height, actions: &mut Actions) {
         while self.relied < height {
             let entry = self.rely(self.relied.next(), actions);
-            if self.engine.answers() && self.executor.executes() {
+            // Submitters count the word of those who decided the block. Who has left says nothing.
+            let term = self.committees.at(self.relied);
+            let left = term.epoch > Epoch(0) && !term.committee.contains(self.me.id);
+            if self.engine.answers() && self.executor.executes() && !left {
                 self.answer(&entry, |_| true, actions);
             }
         }

@@ -10,6 +10,7 @@
 
 mod admission;
 mod chain;
+mod committees;
 mod proposal;
 mod recovery;
 mod sync;
@@ -28,7 +29,7 @@ use crate::{
     crypto::Keypair,
     engine::{Effect, Engine, Input, Message as _, Outbox, Refusal, Relay, Want},
     ledger::{Executor, Ledger, state::State},
-    membership::{Committee, Registry},
+    membership::{Committee, Committees, Registry},
     mempool::{BatchLimits, Mempool},
     mutant::{Mutant, Planted},
     node::{
@@ -71,7 +72,7 @@ pub struct Identity {
     pub key: Arc<Keypair>,
     /// Everyone.
     pub registry: Arc<Registry>,
-    /// Who decides.
+    /// Who decides at first; whoever follows is in the state.
     pub committee: Arc<Committee>,
 }
 
@@ -83,6 +84,10 @@ const FIRST_ENGINE_TIMER: u64 = 2;
 /// A validator of protocol `E`.
 pub struct Validator<E: Engine> {
     me: Identity,
+    /// Who decides from which height on, as far as the chain says.
+    committees: Committees,
+    /// The height that scheduled the newest committee, until the link to it is made.
+    link_due: Option<Height>,
     config: Config,
     engine: E,
     mempool: Mempool,
@@ -131,6 +136,8 @@ impl<E: Engine> Validator<E> {
     ) -> Self {
         Self {
             mempool: Mempool::new(config.mempool, config.batch.bytes),
+            committees: Committees::new(Arc::clone(&me.committee)),
+            link_due: None,
             me,
             engine,
             ledger: Ledger::new(state),
@@ -320,7 +327,7 @@ impl<E: Engine> Validator<E> {
     }
 
     fn to_others(&self, packet: &Packet, actions: &mut Actions) {
-        let others = self.me.committee.others(self.me.id);
+        let others = self.present().others(self.me.id);
         actions.list.extend(others.map(|to| Action::Send {
             to,
             packet: packet.clone(),

@@ -22,11 +22,13 @@ impl<E: Engine> Validator<E> {
                 "a snapshot was checked before it was written"
             );
             self.ledger = Ledger::from_snapshot(self.ledger.genesis(), snapshot);
+            self.learn_committees(now, actions);
         }
         for stored in &found.chain {
             let (block, proof) = (stored.block.clone(), Some(stored.proof.clone()));
             actions.work.executed += block.transactions().len() as u32;
             self.ledger.append(block, proof, &*self.executor);
+            self.learn_committees(now, actions);
             self.settled(self.ledger.final_height());
         }
         self.relied = self.ledger.final_height();
@@ -43,8 +45,12 @@ impl<E: Engine> Validator<E> {
             .collect();
         assert_eq!(records.len(), found.log.len(), "a log of this protocol");
         let head = self.ledger.head().clone();
+        let term = self.committees.at(height.next());
+        let before = self.ledger.entry(term.from.prev());
+        let handed_over = before.and_then(|entry| entry.proof.clone());
         let tip = Tip {
             block: &head.block,
+            handed_over: handed_over.as_ref(),
             proof: head.proof.as_ref(),
             results: head.results,
             recent: &found.chain,

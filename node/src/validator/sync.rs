@@ -35,9 +35,9 @@ impl<E: Engine> Validator<E> {
     }
 
     /// Who decides at a height. Whoever catches up block by block knows, because the chain up to the block
-    /// before says so.
-    fn decides(&self, _: Height) -> &Arc<Committee> {
-        &self.me.committee
+    /// before says so. A snapshot of a committee that is not known here is not believed.
+    fn decides(&self, height: Height) -> &Arc<Committee> {
+        &self.committees().at(height).committee
     }
 
     /// Asks for what is wanted next.
@@ -228,6 +228,7 @@ impl<E: Engine> Validator<E> {
             let orphans = self.roll_back(height.prev(), actions);
             let results = self.extend(Arc::clone(&block), Some(Arc::clone(&proof)), actions);
             self.wait_again(now, orphans);
+            self.learn_committees(now, actions);
             results
         };
         self.settled(height);
@@ -274,6 +275,7 @@ impl<E: Engine> Validator<E> {
             block: block.id(),
             results,
         });
+        self.learn_committees(now, actions);
         let synced = Input::Synced {
             block,
             proof,

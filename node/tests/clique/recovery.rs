@@ -40,6 +40,7 @@ fn restart(net: &mut Net<Clique>, nodes: impl IntoIterator<Item = usize>, disk: 
         net.hosts[node] = host;
         let tip = Tip {
             recent: &[],
+            handed_over: None,
             block: &genesis,
             proof: None,
             results: Results::default(),

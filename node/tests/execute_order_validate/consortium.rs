@@ -152,7 +152,7 @@ fn invoke(
 pub(crate) fn effects(state: &State, transaction: &Transaction) -> Endorsement {
     let registry = registry();
     let mut recorder = Recorder::new(state);
-    let receipt = ContractExecutor { registry }.execute_one(&mut recorder, transaction);
+    let receipt = ContractExecutor { registry }.execute_one(&mut recorder, Height(1), transaction);
     let (reads, writes) = recorder.finish();
     Endorsement {
         tx: receipt.tx,

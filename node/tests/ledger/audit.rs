@@ -23,7 +23,7 @@ fn with_certificates(consortium: &Consortium) -> Auditor<'_> {
     Auditor {
         genesis: Block::genesis(State::new().root()).id(),
         registry: consortium.registry(),
-        evidence: Evidence::Certificates(&consortium.committee, COMMIT),
+        evidence: Evidence::Certificates(&consortium.committees, COMMIT),
         replay: None,
     }
 }

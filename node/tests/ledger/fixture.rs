@@ -7,7 +7,7 @@ use consortium_node::{
     contracts::{ContractExecutor, refrigerated_transportation as shipment},
     crypto::{Keypair, SignatureMode},
     ledger::{Ledger, State},
-    membership::{Committee, Party, Permission, Registry},
+    membership::{Committee, Committees, Party, Permission, Registry},
     quorum::{Certificate, Phase, Vote},
     transaction::{Call, ContractId, Transaction, Value},
     types::{ChainId, Digest, Height, NodeId, PartyId, Seq, View, Wall},
@@ -25,6 +25,7 @@ pub(crate) const READER: PartyId = PartyId(3);
 pub(crate) struct Consortium {
     pub(crate) executor: ContractExecutor,
     pub(crate) committee: Arc<Committee>,
+    pub(crate) committees: Committees,
     validators: Vec<Arc<Keypair>>,
     parties: Vec<Arc<Keypair>>,
 }
@@ -53,11 +54,13 @@ impl Consortium {
             nodes: Vec::new(),
             parties: (0..).zip(&parties).map(party).collect(),
         };
+        let committee = Committee::new(CHAIN, members.collect());
         Self {
             executor: ContractExecutor {
                 registry: Arc::new(registry),
             },
-            committee: Committee::new(CHAIN, members.collect()),
+            committees: Committees::new(Arc::clone(&committee)),
+            committee,
             validators,
             parties,
         }

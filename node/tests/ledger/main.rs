@@ -3,6 +3,7 @@
 mod audit;
 mod chain;
 mod fixture;
+mod handover;
 mod proof;
 mod replay;
 mod state;

@@ -6,7 +6,9 @@ mod support;
 mod amnesia;
 mod certificates;
 mod checkpoints;
+mod committees;
 mod faults;
+mod known_errors;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod new_views;

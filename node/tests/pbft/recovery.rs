@@ -28,7 +28,7 @@ const BRISK: Config = Config {
 };
 
 /// R12, I10: nobody ever signed two different statements about one slot of one view.
-fn check_no_amnesia(net: &Net) {
+pub(crate) fn check_no_amnesia(net: &Net) {
     let mut said: BTreeMap<(NodeId, &str, View, Seq), Digest> = BTreeMap::new();
     let honest = |signer| !net.liars.contains(&signer);
     for sent in net.trace.iter().filter(|sent| honest(sent.from)) {

@@ -218,7 +218,9 @@ fn r37_a_liar_fills_its_own_share_of_the_buffers_and_no_more() {
     assert_eq!(kept, votes);
     let mut kept = 0;
     for i in 0..1_000 {
-        if s.give(&s.pre_prepare(7, 1 + i % 16, &block)).is_empty() {
+        if s.give(&s.pre_prepare(7 + 4 * (i / 16), 1 + i % 16, &block))
+            .is_empty()
+        {
             kept += 1;
         }
     }
@@ -356,4 +358,63 @@ fn a_network_of_real_bytes_and_one_of_values_send_the_same() {
         (trace, head)
     };
     assert_eq!(run(true), run(false));
+}
+
+#[test]
+fn r37_a_proposal_that_others_repeat_does_not_fill_the_share_of_its_primary() {
+    let mut s = Script::new(4, 1, CONFIG);
+    let chain = s.chain(2 * CONFIG.pipeline as usize);
+    for _ in 0..100 {
+        assert_eq!(s.give(&s.pre_prepare(7, 1, &chain[0])), []);
+    }
+    for (block, seq) in chain.iter().zip(1..) {
+        assert_eq!(s.give(&s.pre_prepare(7, seq, block)), [], "slot {seq}");
+    }
+}
+
+#[test]
+fn r37_a_block_that_is_under_way_is_not_sent_again_for_a_repeated_question() {
+    let mut s = Script::new(4, 1, CONFIG);
+    let chain = s.chain(2);
+    s.decide(&chain);
+    s.said();
+    let fetch = |seq: usize| {
+        let digest = chain[seq].id();
+        PbftMessage::Fetch(s.net.keys[2].sign(NodeId(2), Fetch { digest }))
+    };
+    let (first, second) = (fetch(0), fetch(1));
+    assert_eq!(s.give(&first), []);
+    for _ in 0..10 {
+        assert_eq!(s.give(&first), [Refusal::Stale]);
+    }
+    assert_eq!(s.give(&second), [], "another block");
+    s.net.run(CONFIG.status_interval);
+    assert_eq!(s.give(&first), [], "it may have been lost");
+    let bodies = s.names().iter().filter(|name| **name == "BODY").count();
+    assert_eq!(bodies, 3);
+}
+
+#[test]
+fn r37_of_each_member_one_view_change_is_kept_however_many_it_sends() {
+    let mut s = Script::new(4, 1, CONFIG);
+    for target in 1..200 {
+        let change = s.view_change(3, target, None, vec![]);
+        s.give(&PbftMessage::ViewChange(change));
+    }
+    s.said();
+    // Two more ask for view 5 = the primary is replica 1 itself: the liar's word for it is gone, and only
+    // its highest one is there, which is not for view 5.
+    for from in [0, 2] {
+        let change = s.view_change(from, 5, None, vec![]);
+        s.give(&PbftMessage::ViewChange(change));
+    }
+    let said = s.said();
+    let senders = said.iter().find_map(|said| match &**said {
+        PbftMessage::NewView(message) => {
+            let changes = message.body().changes.iter();
+            Some(changes.map(|change| change.signer().0).collect::<Vec<_>>())
+        }
+        _ => None,
+    });
+    assert_eq!(senders, Some(vec![0, 1, 2]));
 }

@@ -16,7 +16,7 @@ use crate::{
     Net, net_with,
     script::Script,
     support::Sent,
-    view_changes::{given, script, view},
+    view_changes::{empty_changes, given, script, view},
 };
 
 /// The same header over another transaction: the id is the same, the body is not.
@@ -59,6 +59,19 @@ fn r6_a_proposal_whose_body_a_third_party_exchanged_does_not_spoil_the_true_one(
     assert_eq!(s.give(&s.pre_prepare(0, 1, &lie)), [Refusal::BadBlock]);
     assert_eq!(s.names(), [""; 0]);
     s.give(&s.pre_prepare(0, 1, &block));
+    assert_eq!(s.names(), ["PREPARE"]);
+}
+
+#[test]
+fn r26_an_early_proposal_with_an_exchanged_body_gives_way_to_the_true_one() {
+    let mut s = script(4, 1);
+    let block = s.chain(1).remove(0);
+    let lie = hollow(&mut s, &block);
+    for body in [&lie, &block, &lie] {
+        assert_eq!(s.give(&s.pre_prepare(2, 1, body)), []);
+    }
+    let begun = s.new_view(2, empty_changes(&s, 2, 9), Vec::new());
+    assert_eq!(s.give(&begun), []);
     assert_eq!(s.names(), ["PREPARE"]);
 }
 

@@ -306,7 +306,7 @@ fn r33_f_plus_1_later_views_move_it_to_the_smallest_and_f_do_not() {
     for n in [4, 5, 7, 10] {
         let mut s = script(n, 1);
         let faults = s.net.committee.f();
-        let far = u64::MAX;
+        let far = u64::from(u32::MAX); // the last view of the epoch
         for (from, target) in s
             .others()
             .into_iter()

@@ -10,7 +10,7 @@ use consortium_node::{
     codec,
     crypto::PublicKey,
     engine::{BlockFault, Ticket, Want},
-    membership::Committee,
+    membership::Term,
     transaction::Transaction,
     types::{BlockId, Digest, Height, Mono, NodeId, TxId, Wall},
 };
@@ -199,7 +199,7 @@ impl Host {
     }
 
     /// An outsider believes a final block because of its certificate.
-    pub(crate) fn check_proof(block: &Block, proof: &Finality, committee: &Committee) {
+    pub(crate) fn check_proof(block: &Block, proof: &Finality, term: &Term) {
         let Finality::Certificate(certificate) = proof else {
             return;
         };
@@ -208,8 +208,10 @@ impl Host {
             block.id(),
             "the proof is about this block"
         );
+        let view = certificate.vote().view;
+        assert_eq!(view.epoch(), term.epoch, "of the epoch of its height");
         certificate
-            .verify(committee, committee.quorum())
+            .verify(&term.committee, term.committee.quorum())
             .expect("a proof that holds");
     }
 

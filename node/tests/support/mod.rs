@@ -10,10 +10,10 @@ use consortium_node::{
     block::{Block, Finality},
     crypto::{Keypair, SignatureMode},
     engine::{Effect, Engine, Input, Message, Outbox, Recovery, Refusal, Tale, Tip},
-    membership::Committee,
+    membership::{Committee, Committees},
     storage::Stored,
     transaction::{Call, Transaction},
-    types::{BlockId, ChainId, Digest, LocalTime, Mono, NodeId, PartyId, Wall},
+    types::{BlockId, ChainId, Digest, Height, LocalTime, Mono, NodeId, PartyId, Wall},
 };
 
 use host::Host;
@@ -71,7 +71,10 @@ pub(crate) type Watch<E> = Box<dyn FnMut(NodeId, &Effect<E>) -> bool>;
 pub(crate) struct Net<E: Engine> {
     pub(crate) now: u64,
     pub(crate) replicas: Vec<Replica<E>>,
+    /// The founders.
     pub(crate) committee: Arc<Committee>,
+    /// Changes of the committee, in their order.
+    pub(crate) changes: Vec<Change>,
     pub(crate) keys: Vec<Arc<Keypair>>,
     pub(crate) genesis: Arc<Block>,
     pub(crate) delay: Duration,
@@ -103,6 +106,24 @@ pub(crate) struct Net<E: Engine> {
     pub(crate) checks_proofs: bool,
 }
 
+/// A change of the committee: whoever executes the block at `at` knows that `committee` decides from
+/// `from` on.
+#[derive(Clone)]
+pub(crate) struct Change {
+    pub(crate) at: Height,
+    pub(crate) from: Height,
+    pub(crate) committee: Arc<Committee>,
+}
+
+impl Change {
+    fn input<E: Engine>(&self) -> Input<'static, E> {
+        Input::Committee {
+            from: self.from,
+            committee: Arc::clone(&self.committee),
+        }
+    }
+}
+
 type Build<E> = dyn Fn(NodeId, Arc<Keypair>, Arc<Committee>, BlockId) -> E;
 
 impl<E: Engine> Net<E> {
@@ -111,10 +132,20 @@ impl<E: Engine> Net<E> {
         n: usize,
         build: impl Fn(NodeId, Arc<Keypair>, Arc<Committee>, BlockId) -> E + 'static,
     ) -> Self {
+        Self::founded_by(n, n, build)
+    }
+
+    /// The same, of which the first few decide in the beginning.
+    pub(crate) fn founded_by(
+        founders: usize,
+        n: usize,
+        build: impl Fn(NodeId, Arc<Keypair>, Arc<Committee>, BlockId) -> E + 'static,
+    ) -> Self {
         let key = |seed: u8| Keypair::from_seed([seed; 32], CHAIN, SignatureMode::Lazy);
         let keys: Vec<_> = (0..n).map(|i| key(i as u8 + 1)).collect();
         let members = keys.iter().enumerate();
         let members = members.map(|(i, key)| (NodeId(i as u16), key.public()));
+        let members = members.take(founders);
         let committee = Committee::new(CHAIN, members.collect());
         let genesis = Block::genesis(Digest::ZERO);
         let party = key(200);
@@ -139,6 +170,7 @@ impl<E: Engine> Net<E> {
             now: 0,
             replicas: keys.iter().enumerate().map(replica).collect(),
             committee: Arc::clone(&committee),
+            changes: Vec::new(),
             keys,
             genesis: Arc::clone(&genesis),
             delay: DELTA,
@@ -218,12 +250,21 @@ impl<E: Engine> Net<E> {
             proof: Arc::clone(proof),
         });
         let recent: Vec<_> = recent.collect();
+        let proofs = replica.proofs.clone();
+        let height = block.header().height;
+        let from = self.committees_at(height).at(height.next()).from;
+        let handed_over = (from.0 > 1).then(|| proofs[from.0 as usize - 2].clone());
         let tip = Tip {
             block: &block,
             proof: proof.as_ref(),
             results,
             recent: &recent,
+            handed_over: handed_over.as_ref(),
         };
+        let known = self.changes.iter().filter(|change| change.at <= height);
+        for change in known.cloned().collect::<Vec<_>>() {
+            self.input(me, change.input());
+        }
         self.input(
             me,
             Input::Recovered {
@@ -234,20 +275,59 @@ impl<E: Engine> Net<E> {
         );
     }
 
+    /// From `from` on these decide, which the block at `at` says.
+    pub(crate) fn change(&mut self, at: u64, from: u64, nodes: &[u16]) -> Arc<Committee> {
+        let key = |id: &u16| (NodeId(*id), self.keys[usize::from(*id)].public());
+        let committee = Committee::new(CHAIN, nodes.iter().map(key).collect());
+        self.changes.push(Change {
+            at: Height(at),
+            from: Height(from),
+            committee: Arc::clone(&committee),
+        });
+        committee
+    }
+
+    fn scheduled_by(&self, at: Height) -> Vec<Change> {
+        let changes = self.changes.iter().filter(|change| change.at == at);
+        changes.cloned().collect()
+    }
+
+    /// Who decides from which height on, as far as the chain up to `height` says.
+    pub(crate) fn committees_at(&self, height: Height) -> Committees {
+        let mut committees = Committees::new(Arc::clone(&self.committee));
+        for change in self.changes.iter().filter(|change| change.at <= height) {
+            committees.schedule(change.from, Arc::clone(&change.committee));
+        }
+        committees
+    }
+
+    /// The committee that a replica's engine is at work for.
+    fn committee_of(&self, node: NodeId) -> Arc<Committee> {
+        let epoch = self.replicas[node.index()].engine.status().view.epoch();
+        let committees = self.committees_at(Height(u64::MAX));
+        let term = committees.term(epoch).expect("an epoch of the test");
+        Arc::clone(&term.committee)
+    }
+
     /// Gives a replica the final blocks that `from` has and it lacks, as the host's sync would.
     pub(crate) fn sync(&mut self, node: u16, from: u16) {
         let have = self.replica(node).host.chain.len();
         let theirs = self.replica(from);
         let blocks = theirs.host.chain[have..].iter().cloned();
         let missing: Vec<_> = blocks.zip(theirs.proofs[have - 1..].to_vec()).collect();
+        let committees = self.committees_at(Height(u64::MAX));
         for (block, proof) in missing {
             let replica = &mut self.replicas[usize::from(node)];
             if replica.host.chain.len() as u64 != block.header().height.0 {
                 continue;
             }
+            Host::check_proof(&block, &proof, committees.at(block.header().height));
             let results = replica.host.execute(&block);
             replica.proofs.push(Arc::clone(&proof));
             let me = NodeId(node);
+            for change in self.scheduled_by(block.header().height) {
+                self.input(me, change.input());
+            }
             self.input(
                 me,
                 Input::Synced {
@@ -430,23 +510,20 @@ impl<E: Engine> Net<E> {
                     self.replicas[node.index()].crashed = true;
                     return;
                 }
-                if let Some(answer) = self.carry_out(node, effect) {
-                    answers.push_back(answer);
-                }
+                answers.extend(self.carry_out(node, effect));
             }
             next = answers.pop_front();
         }
     }
 
-    fn carry_out(&mut self, node: NodeId, effect: Effect<E>) -> Option<Input<'static, E>> {
+    fn carry_out(&mut self, node: NodeId, effect: Effect<E>) -> Vec<Input<'static, E>> {
         let (now, replica) = (Mono(self.now), &mut self.replicas[node.index()]);
         match effect {
             Effect::Send { to, message } => self.send(node, to, &message),
             Effect::Broadcast(message) => {
-                for to in self.nodes() {
-                    if to != node {
-                        self.send(node, to, &message);
-                    }
+                let committee = self.committee_of(node);
+                for to in committee.others(node) {
+                    self.send(node, to, &message);
                 }
             }
             Effect::Arm { timer, after } => {
@@ -470,23 +547,34 @@ impl<E: Engine> Net<E> {
             Effect::Validate(block) => {
                 let verdict = replica.host.judge(&block, Wall(EPOCH + self.now));
                 let block = block.id();
-                return Some(Input::Validated { block, verdict });
+                return vec![Input::Validated { block, verdict }];
             }
             Effect::Head(_) => {}
-            Effect::Final { block, proof } => {
-                if self.checks_proofs {
-                    Host::check_proof(&block, &proof, &self.committee);
-                }
-                let replica = &mut self.replicas[node.index()];
-                let results = replica.host.execute(&block);
-                replica.proofs.push(proof);
-                replica.finals.push((now, block.id()));
-                let block = block.id();
-                return Some(Input::Executed { block, results });
-            }
+            Effect::Final { block, proof } => return self.finalise(node, &block, proof),
             Effect::Tell(tale) => replica.tales.push((now, tale)),
         }
-        None
+        Vec::new()
+    }
+
+    fn finalise(
+        &mut self,
+        node: NodeId,
+        block: &Arc<Block>,
+        proof: Arc<Finality>,
+    ) -> Vec<Input<'static, E>> {
+        let height = block.header().height;
+        let committees = self.committees_at(height);
+        if self.checks_proofs {
+            Host::check_proof(block, &proof, committees.at(height));
+        }
+        let replica = &mut self.replicas[node.index()];
+        let results = replica.host.execute(block);
+        replica.proofs.push(proof);
+        replica.finals.push((Mono(self.now), block.id()));
+        let block = block.id();
+        let changes = self.scheduled_by(height).into_iter();
+        let told = changes.map(|change| change.input());
+        told.chain([Input::Executed { block, results }]).collect()
     }
 
     fn send(&mut self, from: NodeId, to: NodeId, message: &Arc<E::Message>) {

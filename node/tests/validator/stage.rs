@@ -380,6 +380,7 @@ impl Said {
                 Action::Note(Note::Appended(_)) => Some("appended"),
                 Action::Note(Note::Adopted { .. }) => Some("adopted"),
                 Action::Note(Note::Recovered { .. }) => Some("recovered"),
+                Action::Note(Note::Scheduled(_)) => Some("scheduled"),
                 Action::Note(Note::Relied { .. }) => Some("relied"),
                 Action::Note(Note::Retracted { .. }) => Some("retracted"),
                 Action::Note(Note::Admitted(_)) => Some("admitted"),

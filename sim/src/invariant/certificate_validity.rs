@@ -19,9 +19,9 @@ pub const NAME: &str = "certificate-validity";
 /// Proofs that are remembered, so that one that nodes share is verified once.
 const REMEMBERED: usize = 16;
 
-/// Every block that an honest node appends has a certificate: a quorum of distinct members signed one
-/// statement whose digest is the block's id. Where an ordering service bears no liars, the word of one
-/// orderer is the certificate.
+/// Every block that an honest node appends has a certificate: a quorum of distinct members of the
+/// committee that decides its height signed one statement whose digest is the block's id. Where an
+/// ordering service bears no liars, the word of one orderer is the certificate.
 #[derive(Debug, Default)]
 pub struct CertificateValidity {
     /// Proofs that were good for a block: an address stays the proof's own while it is held here.
@@ -73,7 +73,13 @@ fn fault(scene: &Scene<'_>, append: &Append<'_>, proof: &Finality) -> Option<Str
     if stands_for != append.entry.block.id() {
         return Some(format!("its certificate is for {stands_for}"));
     }
-    let committee = scene.seen.cast.deciders();
+    let term = scene.seen.committees.at(append.entry.height());
+    let said_in = certificate.vote().view.epoch();
+    if said_in != term.epoch {
+        let epoch = term.epoch;
+        return Some(format!("signed in epoch {said_in}, it is of epoch {epoch}"));
+    }
+    let committee = &term.committee;
     let needed = match scene.seen.claims.faults {
         FaultModel::Byzantine => committee.quorum(),
         FaultModel::Trusted | FaultModel::Crash => 1,

@@ -99,6 +99,8 @@ pub struct Chains {
     ids: BTreeMap<BlockId, BlockIndex>,
     branches: Vec<Branch>,
     paths: Vec<Path>,
+    /// The greatest height that an honest chain ever had.
+    tallest: Height,
     reorganisations: Reorganisations,
 }
 
@@ -122,6 +124,7 @@ impl Chains {
                 blocks: vec![BlockIndex::GENESIS],
             }],
             paths: vec![Path::default(); validators],
+            tallest: Height(0),
             reorganisations: Reorganisations::default(),
         }
     }
@@ -143,6 +146,7 @@ impl Chains {
         let path = &mut self.paths[node.index()];
         path.blocks.push(block);
         path.undone = 0;
+        self.tallest = self.tallest.max(entry.height());
         Append {
             node,
             entry,
@@ -190,6 +194,11 @@ impl Chains {
             first_child: None,
         });
         index
+    }
+
+    /// The greatest height that an honest chain ever had.
+    pub fn tallest(&self) -> Height {
+        self.tallest
     }
 
     /// Takes a block off an honest validator's chain, if it ends with it.

@@ -114,8 +114,8 @@ impl Invariant for Checkpoint {
                 let Some(point) = self.hear(scene, (node, *seq, *digest), court) else {
                     return;
                 };
-                let votes = point.votes.values();
-                let voters = votes.filter(|vote| *vote == digest).count();
+                let taken = point.votes.values();
+                let voters = taken.filter(|vote| *vote == digest).count();
                 let needed = scene.seen.honest_quorum();
                 if voters < needed {
                     let who = scene.seen.who(node);

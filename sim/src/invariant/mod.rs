@@ -39,10 +39,11 @@ use std::{fmt::Debug, sync::Arc};
 
 use consortium_node::{
     engine::{Engine as _, ReplyRule, Tale},
+    membership::{Committee, Committees, Term},
     node::{Claims, Note},
     pbft::Pbft,
     transaction::{Receipt, Transaction, Transition},
-    types::{NodeId, PartyId},
+    types::{NodeId, PartyId, View},
 };
 
 pub use self::verdict::{Court, Finding, Kind, Reorganisations, Verdict, Verdicts, Violation};
@@ -113,6 +114,8 @@ pub struct Seen<'a> {
     pub chains: &'a Chains,
     /// Who signed what.
     pub evidence: &'a Evidence,
+    /// Who decides from which height on, as the honest have it.
+    pub committees: &'a Committees,
 }
 
 impl Seen<'_> {
@@ -130,7 +133,20 @@ impl Seen<'_> {
     /// Honest validators that every quorum has at least, if all liars are in it.
     pub fn honest_quorum(&self) -> usize {
         let liars = self.cast.honest.iter().filter(|honest| !**honest).count();
-        self.cast.committee.quorum().saturating_sub(liars)
+        self.deciding().quorum().saturating_sub(liars)
+    }
+
+    /// Those who decide what follows the longest honest chain.
+    pub fn deciding(&self) -> &Arc<Committee> {
+        let next = self.chains.tallest().next();
+        &self.committees.at(next).committee
+    }
+
+    /// Who leads a view of a committee that is known; of one that is not, as if nobody had changed.
+    pub fn leader(&self, view: View) -> NodeId {
+        let term = self.committees.term(view.epoch());
+        let term = term.unwrap_or_else(|| self.committees.newest());
+        term.committee.leader(view)
     }
 
     /// A party's name, quoted.
@@ -223,6 +239,7 @@ pub struct Invariants {
     claims: Claims,
     chains: Chains,
     evidence: Evidence,
+    committees: Committees,
     contracts: Contracts,
     /// Calls of the block at hand; kept to reuse its memory.
     performed: Vec<Performed>,
@@ -265,10 +282,20 @@ impl Invariants {
             claims,
             chains: Chains::new(validators),
             evidence: Evidence::new(validators),
+            committees: Committees::new(Arc::clone(cast.deciders())),
             contracts: Contracts::default(),
             performed: Vec::new(),
             courts: courts.collect(),
             cast,
+        }
+    }
+
+    /// An honest validator learned who decides next. The first word counts: whether the others have
+    /// the same state is for other invariants to say.
+    fn scheduled(&mut self, term: &Term) {
+        if term.epoch > self.committees.newest().epoch {
+            let committee = Arc::clone(&term.committee);
+            self.committees.schedule(term.from, committee);
         }
     }
 
@@ -290,6 +317,7 @@ impl Invariants {
             claims: &self.claims,
             chains: &self.chains,
             evidence: &self.evidence,
+            committees: &self.committees,
         };
         for (invariant, court) in &mut self.courts {
             if !court.is_waived() {
@@ -336,6 +364,7 @@ impl Reader for Invariants {
                 Note::Retracted { block } if honest => {
                     retraction = Some(self.chains.retract(*node, block));
                 }
+                Note::Scheduled(term) if honest => self.scheduled(term),
                 Note::Recovered { height } if honest => self.chains.restart(*node, *height),
                 Note::Adopted { block, .. } if honest => self.chains.adopt(*node, block),
                 Note::Relied { height, .. } if honest => self.chains.rely(*node, *height),
@@ -362,6 +391,7 @@ impl Reader for Invariants {
                 claims: &self.claims,
                 chains: &self.chains,
                 evidence: &self.evidence,
+                committees: &self.committees,
             },
             tale,
             append,

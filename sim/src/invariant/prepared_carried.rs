@@ -126,7 +126,7 @@ impl Invariant for PreparedCarried {
             return;
         }
         court.check();
-        let committee = &scene.seen.cast.committee;
+        let committee = scene.seen.deciding();
         let enough = committee.quorum() - committee.f();
         let mut held = self.slots.get(&vote.slot).into_iter().flatten();
         if let Some(held) = held.find(|h| h.holders.len() >= enough && h.forbids(vote)) {

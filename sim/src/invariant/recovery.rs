@@ -37,11 +37,12 @@ impl Recovery {
         alive: &[bool],
         forgetful: &BTreeSet<NodeId>,
     ) -> Self {
-        let n = seen.cast.deciders().n();
+        let committee = seen.deciding();
+        let n = committee.n();
         let (counted, needed) = match seen.claims.faults {
             FaultModel::Trusted => (1, 1),
             FaultModel::Crash => (n, n / 2 + 1),
-            FaultModel::Byzantine => (n, seen.cast.deciders().quorum()),
+            FaultModel::Byzantine => (n, committee.quorum()),
         };
         let replies = plan.gateway.reply_quorum.unwrap_or(0).min(counted);
         let mut recovery = Self {
@@ -59,7 +60,7 @@ impl Recovery {
             let up = alive.get(node.index()).copied().unwrap_or(true);
             up && !forgetful.contains(node) && seen.cast.is_honest(*node)
         };
-        for node in seen.cast.deciders().nodes().take(counted).filter(works) {
+        for node in committee.nodes().take(counted).filter(works) {
             recovery.strength[seen.cast.member_of(node)] += 1;
         }
         if let Some(channel) = &seen.cast.channel {

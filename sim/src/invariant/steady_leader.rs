@@ -62,7 +62,7 @@ impl Invariant for SteadyLeader {
             (Some((node, Tale::Suspected(view))), _) => {
                 court.check();
                 let own = std::mem::replace(&mut self.views[node.index()], *view);
-                let leader = scene.seen.cast.committee.leader(own);
+                let leader = scene.seen.leader(own);
                 // Who starts again repeats itself.
                 let again = *view == own && own > View(0);
                 if !again && scene.seen.cast.is_honest(leader) && !self.absent.contains(&leader) {

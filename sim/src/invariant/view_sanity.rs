@@ -47,7 +47,7 @@ impl ViewSanity {
 
     /// What is wrong with entering this view.
     fn entered(&self, scene: &Scene<'_>, view: View, leader: NodeId) -> Option<String> {
-        let elected = scene.seen.cast.committee.leader(view);
+        let elected = scene.seen.leader(view);
         if leader != elected {
             let (is, named) = (scene.seen.who(elected), scene.seen.who(leader));
             return Some(format!(

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use consortium_node::types::{NodeId, TxId};
+use consortium_node::types::{NodeId, TxId, View};
 
 use super::{
     book::{Book, Told, reason_words},
@@ -229,7 +229,7 @@ fn lied(deeds: &Deeds, judgement: &Judgement<'_>) -> (String, bool) {
     if let Some((before, after)) = deeds.views
         && after > before
     {
-        words.push(format!("view {before} -> {after}"));
+        words.push(format!("view {} -> {}", View(before), View(after)));
     }
     if deeds.stall > judgement.usual {
         let extra = deeds.stall.saturating_sub(judgement.usual);

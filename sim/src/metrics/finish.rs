@@ -157,6 +157,7 @@ impl Metrics {
                 cast,
             ),
             busiest: load::busiest(ending, plan, cast),
+            changes: self.change_rows(),
             faults: self.fault_rows(&executed),
             usual_stall_ms: self.usual_stall_ns / 1_000_000,
             cheats: Vec::new(),

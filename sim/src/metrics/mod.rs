@@ -24,6 +24,7 @@
 pub mod aggregate;
 mod book;
 mod chains;
+mod changes;
 mod cheats;
 mod excursions;
 mod faults;

@@ -11,6 +11,7 @@ use consortium_node::{
 use super::{
     book::{Book, Fate, Told},
     chains::Chains,
+    changes::Changes,
     cheats::Cheats,
     excursions::Excursions,
     faults::Faults,
@@ -34,6 +35,7 @@ pub struct Metrics {
     pub(super) stall: Stall,
     pub(super) faults: Faults,
     pub(super) restarts: Restarts,
+    pub(super) changes: Changes,
     pub(super) cheats: Cheats,
     pub(super) excursions: Excursions,
     /// How often each schedule was applied.
@@ -55,6 +57,7 @@ impl Metrics {
             stall: Stall::default(),
             faults: Faults::default(),
             restarts: Restarts::default(),
+            changes: Changes::default(),
             cheats: Cheats::new(&plan),
             excursions: Excursions::new(validators),
             scheduled: vec![0; plan.schedules.len()],
@@ -139,7 +142,11 @@ impl Metrics {
             return;
         }
         match note {
-            Note::Engine(Tale::Entered { view, .. }) => self.view = self.view.max(view.0),
+            Note::Engine(Tale::Entered { view, .. }) => {
+                self.view = self.view.max(view.0);
+                self.changes.entered(*view, at);
+            }
+            Note::Scheduled(term) => self.changes.scheduled(term),
             Note::Engine(Tale::Equivocation { by, .. }) => {
                 self.cheats
                     .witnessed(teller, self.cast.member_of(*by), &self.plan);

@@ -147,6 +147,7 @@ pub(super) fn milk() -> Plan {
             ],
             golden: Some("GOLD-1".into()),
         },
+        changes: Vec::new(),
         faults: Vec::new(),
         cheats: Vec::new(),
         schedules: Vec::new(),

@@ -118,6 +118,9 @@ pub struct Summary {
     /// The resource with the least slack in the measured window.
     pub busiest: Option<Utilisation>,
 
+    /// Who joined and who left the committee.
+    #[serde(default)]
+    pub changes: Vec<ChangeRow>,
     /// What each fault of the plan did.
     pub faults: Vec<FaultRow>,
     /// The longest stall of the measured window before anything broke or anyone cheated.
@@ -219,6 +222,19 @@ pub struct ExcursionTotals {
     pub packages_both: u64,
     /// Of these, those whose contract blames the one who had it.
     pub blamed_rightly: u64,
+}
+
+/// A change of the committee.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ChangeRow {
+    /// Who does what.
+    pub label: String,
+    /// When it was planned to be approved.
+    pub at_ms: u64,
+    /// The first height of the new committee; `None`: the change was not scheduled.
+    pub from_height: Option<u64>,
+    /// When the first honest validator reached that height; `None`: it was not reached.
+    pub effective_ms: Option<u64>,
 }
 
 /// What a fault did.

@@ -4,6 +4,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+mod changes;
 mod colour;
 pub mod hgrm;
 pub mod json;

@@ -95,6 +95,7 @@ fn milk() -> Summary {
         checks_per_reading: 61.0,
         storage_bytes_per_year: vec![41_000_000_000; 4],
         busiest: Some(busiest()),
+        changes: Vec::new(),
         faults: faults(),
         usual_stall_ms: 400,
         cheats: cheats(),

@@ -1,6 +1,8 @@
 //! The one screen: verdict first, then what was agreed on, what it cost, what broke and who cheated.
 
-use super::{page::Page, schedules};
+use consortium_node::types::View;
+
+use super::{changes, page::Page, schedules};
 use crate::{
     metrics::{
         latency::Percentiles,
@@ -21,6 +23,7 @@ pub fn render(summary: &Summary) -> String {
     fates(&mut page, summary);
     latencies(&mut page, summary);
     costs(&mut page, summary);
+    changes::rows(&mut page, summary);
     faults(&mut page, summary);
     cheats(&mut page, summary);
     schedules::schedules(&mut page, summary);
@@ -392,7 +395,8 @@ fn fault_effect(fault: &FaultRow, summary: &Summary) -> String {
         "no outage".to_owned()
     }];
     if fault.views.0 != fault.views.1 {
-        words.push(format!("view {} -> {}", fault.views.0, fault.views.1));
+        let (before, after) = (View(fault.views.0), View(fault.views.1));
+        words.push(format!("view {before} -> {after}"));
     }
     words.extend(restarts(&fault.restarts));
     if let Some(buffer) = &fault.buffer {
@@ -436,7 +440,7 @@ pub(super) fn restarts(rows: &[RestartRow]) -> Option<String> {
 }
 
 /// Milliseconds as on a clock, without the fraction when there is none.
-fn clock(ms: u64) -> String {
+pub(super) fn clock(ms: u64) -> String {
     let text = Time(ms * 1_000_000).to_string();
     text.strip_suffix(".000").unwrap_or(&text).to_owned()
 }

@@ -6,6 +6,7 @@
 
 pub mod plan;
 
+mod change;
 mod excerpt;
 mod overrides;
 mod problem;
@@ -27,7 +28,7 @@ pub use warning::Warning;
 use self::{
     plan::Plan,
     problem::Log,
-    read::{cheats, consensus, faults, fleet, network, people, schedules},
+    read::{changes, cheats, consensus, faults, fleet, network, people, schedules},
     reader::{Names, Section},
     tree::Table,
 };
@@ -35,7 +36,7 @@ use self::{
 const DEFAULTS: &str = include_str!("../../data/defaults.toml");
 const MACHINES: &str = include_str!("../../data/machines.toml");
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "seed",
     "duration",
     "warm_up",
@@ -53,6 +54,7 @@ const KEYS: [&str; 22] = [
     "fleet",
     "leg",
     "golden",
+    "change",
     "fault",
     "cheat",
     "schedule",
@@ -145,6 +147,9 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
     let network = network::network(&root);
     network::check_regions(&member_sections, &members, &network);
     let fleet = fleet::fleet(&root, &party_names, &parties, length);
+    let consensus = consensus::consensus(&root, &members, &member_names);
+    let protocol = &consensus.protocol;
+    let changes = changes::changes(&root, &members, &member_names, protocol, length);
     let name = source.path.file_stem().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
     Plan {
@@ -159,7 +164,8 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         duration,
         warm_up,
         drain: root.duration("drain", Duration::ZERO),
-        consensus: consensus::consensus(&root, &members, &member_names),
+        consensus,
+        changes,
         mempool: consensus::mempool(&root),
         sync: consensus::sync(&root),
         gateway: consensus::gateway(&root, members.len()),

@@ -9,6 +9,7 @@ use std::{path::PathBuf, time::Duration};
 use consortium_node::mutant::Mutant;
 use serde::{Serialize, Serializer};
 
+pub use super::change::{ChangeKind, ChangePlan};
 pub use schedule::{About, Phase, REWRITES, ScheduleKind, SchedulePlan, rewrite_in_words};
 
 use crate::time::Time;
@@ -59,6 +60,8 @@ pub struct Plan {
     pub cold_chain: ColdChain,
     /// The sensors.
     pub fleet: FleetPlan,
+    /// Who joins and who leaves the committee, in the order of time.
+    pub changes: Vec<ChangePlan>,
     /// What breaks.
     pub faults: Vec<FaultPlan>,
     /// Who cheats.
@@ -84,7 +87,7 @@ impl Plan {
         self.faults.iter().any(restarts) || self.schedules_restart()
     }
 
-    /// Number of validators.
+    /// Number of validators, of those that join later too.
     pub fn validators(&self) -> usize {
         self.members.iter().map(|member| member.validators).sum()
     }

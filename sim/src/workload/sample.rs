@@ -68,6 +68,7 @@ pub(crate) fn plan() -> Plan {
             max_humidity_dpct: 800,
         },
         fleet: fleet(),
+        changes: Vec::new(),
         faults: Vec::new(),
         cheats: Vec::new(),
         schedules: Vec::new(),

@@ -10,7 +10,7 @@ use consortium_node::{
     block::Block,
     central::Central,
     clique::{Clique, CliqueConfig, TieBreak},
-    contracts::ContractExecutor,
+    contracts::{ContractExecutor, consortium},
     engine::{Engine, Relay},
     execute_order_validate::{Channel, Machine, Orderer, Validation},
     ledger::{Executor, state::State},
@@ -84,6 +84,22 @@ impl Workshop {
     }
 }
 
+/// Heights by which a block may run ahead of what its proposer has executed: a primary keeps no more
+/// slots than its pipeline ahead of what it has executed.
+pub(super) fn results_lag(plan: &PbftPlan) -> u64 {
+    plan.pipeline
+}
+
+/// The state that everyone starts with. Where the plan changes the committee it holds the founders.
+fn founding(plan: &Plan, cast: &Cast) -> State {
+    let mut state = State::new();
+    if let (Protocol::Pbft(p), false) = (&plan.consensus.protocol, plan.changes.is_empty()) {
+        let founders: Vec<_> = cast.committee.nodes().collect();
+        consortium::found(&mut state, &cast.registry, &founders, results_lag(p));
+    }
+    state
+}
+
 /// A validator of the plan's protocol.
 fn honest(plan: &Plan, cast: &Cast, id: NodeId, executor: Arc<dyn Executor>) -> Box<dyn Node> {
     let me = Identity {
@@ -92,14 +108,14 @@ fn honest(plan: &Plan, cast: &Cast, id: NodeId, executor: Arc<dyn Executor>) -> 
         registry: Arc::clone(&cast.registry),
         committee: Arc::clone(&cast.committee),
     };
-    let state = State::new();
+    let state = founding(plan, cast);
     let genesis = Block::genesis(state.root());
     let (key, committee) = (Arc::clone(&me.key), Arc::clone(&me.committee));
     match &plan.consensus.protocol {
         Protocol::Pbft(p) => {
             let engine = Pbft::new(pbft_config(p), id, key, committee, genesis.id());
             let engine = engine.planting(planted(plan));
-            host(me, plan, p.window, engine, state, executor)
+            host(me, plan, results_lag(p), engine, state, executor)
         }
         Protocol::Clique(p) => {
             let config = CliqueConfig {

@@ -5,6 +5,7 @@
 //! this file, one subject a file.
 
 mod build;
+mod changes;
 mod cheats;
 mod disk;
 mod edge;
@@ -89,6 +90,10 @@ enum Event {
     Restart { fault: usize },
     /// What a schedule waited for is durable: the validator crashes.
     Strike { life: u32, schedule: usize },
+    /// The members begin to approve a change of the committee.
+    ChangeBegins(usize),
+    /// They look whether it is scheduled, and approve it if it is not.
+    Approve(usize),
     /// A cheat begins.
     CheatBegins(usize),
     /// A cheat ends.
@@ -131,6 +136,8 @@ pub struct World<'r> {
     /// Who is starting again, and after which fault.
     reviving: BTreeMap<NodeId, usize>,
     active: Vec<bool>,
+    /// For each change of the plan: whether it has begun.
+    changing: Vec<bool>,
     draining: bool,
     last_heal: Time,
     readers: &'r mut dyn Reader,
@@ -216,6 +223,7 @@ impl<'r> World<'r> {
             crashed: vec![BTreeSet::new(); plan.faults.len() + plan.schedules.len()],
             reviving: BTreeMap::new(),
             active: vec![false; plan.faults.len()],
+            changing: vec![false; plan.changes.len()],
             draining: false,
             last_heal: Time::ZERO,
             readers,
@@ -248,6 +256,9 @@ impl<'r> World<'r> {
                 self.later(until, Event::FaultEnds(number));
             }
         }
+        for (number, change) in plan.changes.iter().enumerate() {
+            self.later(change.at, Event::ChangeBegins(number));
+        }
         for (number, cheat) in plan.cheats.iter().enumerate() {
             self.later(cheat.at, Event::CheatBegins(number));
             if let Some(until) = cheat.until {
@@ -267,7 +278,12 @@ impl<'r> World<'r> {
     pub fn boot(&mut self, node: NodeId) {
         match self.reviving.remove(&node) {
             Some(fault) => self.start_again(node, fault),
-            None => self.serial(node, Input::Start),
+            // Its machine is bought later.
+            None if self.joins_later(node) => self.commands.push_back(Command::Kill(node)),
+            None => {
+                self.hosts[node.index()].up = true;
+                self.serial(node, Input::Start);
+            }
         }
     }
 
@@ -357,6 +373,8 @@ impl<'r> World<'r> {
                     self.strike(schedule, node);
                 }
             }
+            Event::ChangeBegins(number) => self.change_begins(number),
+            Event::Approve(number) => self.approve(number),
             Event::CheatBegins(number) => self.cheat_begins(number),
             Event::CheatEnds(number) => self.scripts[number].switch(false),
             Event::WarmedUp => self.warm = self.usage(),

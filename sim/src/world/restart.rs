@@ -65,7 +65,8 @@ impl World<'_> {
             return;
         }
         let is_kept_down = self.crashed.iter().any(|victims| victims.contains(&node));
-        if !self.hosts[node.index()].up && !is_kept_down && self.workshop.is_some() {
+        let may = !is_kept_down && !self.joins_later(node);
+        if !self.hosts[node.index()].up && may && self.workshop.is_some() {
             self.reviving.insert(node, fault);
             self.commands.push_back(Command::Restart(node));
         }

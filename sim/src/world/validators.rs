@@ -91,7 +91,12 @@ impl World<'_> {
     fn take_place(&mut self, node: NodeId, action: Action) {
         match action {
             Action::Send { to, packet } => self.send(node, to, &packet),
-            Action::Note(said) => self.take_down(node, said),
+            Action::Note(said) => {
+                if let Note::Scheduled(term) = &said {
+                    self.announce(node, term);
+                }
+                self.take_down(node, said);
+            }
             Action::Arm { .. } | Action::Persist(_) => unreachable!("they wait for nothing"),
         }
     }

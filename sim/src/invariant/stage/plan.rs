@@ -70,6 +70,7 @@ pub(super) fn plan(protocol: Protocol) -> Plan {
             max_humidity_dpct: 900,
         },
         fleet: fleet(),
+        changes: Vec::new(),
         faults: Vec::new(),
         cheats: Vec::new(),
         schedules: Vec::new(),

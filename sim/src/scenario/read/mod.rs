@@ -1,5 +1,6 @@
 //! Turns the tree into the parts of a plan, one file a part.
 
+pub(crate) mod changes;
 pub(crate) mod cheats;
 pub(crate) mod consensus;
 pub(crate) mod execute_order_validate;

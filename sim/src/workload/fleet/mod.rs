@@ -28,7 +28,7 @@ use consortium_node::{
 use crate::{
     cast::Cast,
     fact::{Fact, Purpose, Submission},
-    scenario::plan::{Pace, PartyIndex, Plan},
+    scenario::plan::{MemberIndex, Pace, PartyIndex, Plan},
     time::Time,
 };
 
@@ -115,6 +115,16 @@ impl Fleet {
             has_golden,
             awaited: BTreeMap::new(),
         }
+    }
+
+    /// A member's own party signs an order that is about no package.
+    pub fn sign_for(
+        &mut self,
+        member: MemberIndex,
+        gateway: NodeId,
+        call: Call,
+    ) -> Arc<Transaction> {
+        self.people[member].0.sign(gateway, call)
     }
 
     /// What is due without anything having happened.

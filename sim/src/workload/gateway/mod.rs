@@ -23,6 +23,7 @@
 mod endorsing;
 mod lanes;
 mod pending;
+mod rule;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -31,10 +32,11 @@ use std::{
 };
 
 use consortium_node::{
+    contracts::consortium,
     crypto::Signed,
     engine::{FaultModel, ReplyRule},
     execute_order_validate::RolePacket,
-    membership::{Committee, Registry},
+    membership::{Committees, Registry, Term},
     node::{Claims, ClientPacket, Packet, ReceiptPage, TxRefusal},
     transaction::{Call, Outcome, Transaction},
     types::{NodeId, PartyId, TxId},
@@ -50,6 +52,7 @@ use crate::{
 use super::{CONSTRUCTOR, TEMPLATE};
 use endorsing::Endorsing;
 use pending::{Answer, Pending};
+use rule::Rule;
 
 /// Whether someone with these application roles may ever call this function of this template.
 pub type Permits = fn(template: &str, function: &str, roles: &BTreeSet<String>) -> bool;
@@ -96,14 +99,15 @@ pub struct GatewayCounters {
 #[derive(Debug)]
 pub struct Gateway {
     registry: Arc<Registry>,
-    committee: Arc<Committee>,
+    /// Who decides from which height on.
+    committees: Committees,
     permits: Permits,
+    /// The place of its own member among the validators, where asking begins.
+    own: usize,
     /// Whom to ask: its own member's validator first.
     validators: Vec<NodeId>,
-    /// Equal answers that make one.
-    needed: usize,
-    /// Equal refusals of others than the own validator that make one.
-    refusals_needed: usize,
+    /// How many equal answers make one.
+    rule: Rule,
     /// If orders must be endorsed.
     endorsing: Option<Endorsing>,
     retry_after: Duration,
@@ -137,39 +141,22 @@ impl Gateway {
         claims: &Claims,
         permits: Permits,
     ) -> Self {
-        let mut validators: Vec<NodeId> = cast.validators().collect();
-        if claims.faults == FaultModel::Trusted && claims.reply != ReplyRule::Commit {
-            validators.truncate(1);
-        } else {
-            let own = cast.validator_of(member).map_or(member, NodeId::index);
-            let first = own % validators.len();
-            validators.rotate_left(first);
-        }
-        let claimed = match claims.reply {
-            ReplyRule::One | ReplyRule::Depth(_) => 1,
-            ReplyRule::WeakQuorum => cast.committee.weak_quorum(),
-            ReplyRule::Commit if claims.faults == FaultModel::Byzantine => {
-                cast.committee.weak_quorum()
-            }
-            ReplyRule::Commit => 1,
+        let rule = Rule {
+            trusted: claims.faults == FaultModel::Trusted && claims.reply != ReplyRule::Commit,
+            faults: claims.faults,
+            reply: claims.reply,
+            wanted: plan.gateway.reply_quorum,
         };
-        // A plan for several protocols may ask for more validators than this one has to ask.
-        let wanted = plan.gateway.reply_quorum.unwrap_or(claimed);
-        let needed = wanted.min(validators.len());
-        let endorsing = Endorsing::new(plan, cast, member);
-        let refusals_needed = endorsing.as_ref().map_or(needed, |endorsing| {
-            // So many that the others do not satisfy the policy.
-            let policy = &endorsing.channel.policy;
-            policy.endorsers().n() - policy.needed() + 1
-        });
+        let committees = Committees::new(Arc::clone(&cast.committee));
+        let own = cast.validator_of(member).map_or(member, NodeId::index);
         Self {
             registry: Arc::clone(&cast.registry),
-            committee: Arc::clone(&cast.committee),
+            validators: rule.asked(&committees, own),
+            committees,
             permits,
-            validators,
-            needed,
-            refusals_needed,
-            endorsing,
+            own,
+            rule,
+            endorsing: Endorsing::new(plan, cast, member),
             // A retry in no time at all would never let time pass.
             retry_after: plan.gateway.retry_after.max(Duration::from_millis(1)) + patience(plan),
             window: plan.gateway.window,
@@ -184,6 +171,16 @@ impl Gateway {
             own_silent: false,
             fallback: None,
             counters: GatewayCounters::default(),
+        }
+    }
+
+    /// Who decides from a later height on; it takes this for public knowledge, like the registry.
+    pub fn scheduled(&mut self, term: &Term) {
+        if term.epoch > self.committees.newest().epoch {
+            let committee = Arc::clone(&term.committee);
+            self.committees.schedule(term.from, committee);
+            self.validators = self.rule.asked(&self.committees, self.own);
+            self.own_silent = false;
         }
     }
 
@@ -290,13 +287,15 @@ impl Gateway {
     /// What a gateway can see without the ledger: roles and numbers.
     fn judge(&mut self, transaction: &Transaction) -> Result<(), Rejection> {
         let (template, function) = match transaction.call() {
-            Call::Create { template, .. } => (template.as_str(), CONSTRUCTOR),
-            Call::Invoke { function, .. } => (TEMPLATE, function.as_str()),
+            // Who has a voice in it the contract knows, and the application does not.
+            Call::Invoke { contract, .. } if *contract == consortium::CONTRACT => (None, ""),
+            Call::Create { template, .. } => (Some(template.as_str()), CONSTRUCTOR),
+            Call::Invoke { function, .. } => (Some(TEMPLATE), function.as_str()),
         };
         let party = transaction.party();
         // Whoever is not listed has no roles; that is for a validator to say.
         if let Some(listed) = self.registry.party(party)
-            && !(self.permits)(template, function, &listed.roles)
+            && template.is_some_and(|name| !(self.permits)(name, function, &listed.roles))
         {
             return Err(Rejection::Role);
         }
@@ -390,7 +389,8 @@ impl Gateway {
 
     fn receipts(&mut self, now: Time, page: &Signed<ReceiptPage>, out: &mut Vec<GatewayOutput>) {
         let by = page.signer();
-        if !self.committee.contains(by) || !self.registry.verify_node(page) {
+        let deciders = &self.committees.at(page.body().height).committee;
+        if !deciders.contains(by) || !self.registry.verify_node(page) {
             self.counters.bad_pages += 1;
             return;
         }
@@ -419,7 +419,8 @@ impl Gateway {
         };
         let home = self.endorsing.as_ref().and_then(|one| one.home);
         let (equal, others) = pending.answer(by, &answer);
-        if equal < self.needed && home != Some(by) {
+        let deciders = &self.committees.at(answer.height).committee;
+        if equal < self.rule.needed(deciders) && home != Some(by) {
             return;
         }
         if matches!(answer.outcome, Outcome::Invalid(_)) {
@@ -433,6 +434,16 @@ impl Gateway {
                 height: answer.height,
             }));
         }
+    }
+
+    /// Equal refusals of others than the own validator that end a transaction: where orders must be
+    /// endorsed, so many that the others do not satisfy the policy.
+    fn refusals_needed(&self) -> usize {
+        let decide = || self.rule.needed(&self.committees.newest().committee);
+        self.endorsing.as_ref().map_or_else(decide, |endorsing| {
+            let policy = &endorsing.channel.policy;
+            policy.endorsers().n() - policy.needed() + 1
+        })
     }
 
     fn refused(
@@ -456,7 +467,7 @@ impl Gateway {
         let equal = pending.refuse(from, reason);
         let own = self.endorsing.is_none() && from == self.validators[0];
         let own_word = own && !pending.is_answered();
-        if own_word || equal >= self.refusals_needed {
+        if own_word || equal >= self.refusals_needed() {
             self.forget(tx);
             let reason = Rejection::Door(reason);
             out.push(GatewayOutput::Fact(Fact::Rejected { tx, reason }));

@@ -1,6 +1,7 @@
 //! What a gateway does, a sentence a test.
 
 use consortium_node::{
+    engine::ReplyRule,
     transaction::{ContractId, Outcome, Value},
     types::{Digest, Height},
 };

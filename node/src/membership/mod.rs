@@ -1,15 +1,23 @@
-//! Who is in: the registry of known identities, and the committee that decides.
+//! Who is in: the registry of known identities, the committee that decides, and which committee
+//! decides from which height on.
 //!
 //! A consortium knows everyone. Members (organisations) run nodes (machines); parties (devices,
-//! operators, organisations) sign transactions. Whoever is not listed changes nothing.
+//! operators, organisations) sign transactions. Whoever is not listed changes nothing. The registry
+//! lists every machine that may ever be a validator; which of them are changes by an ordered
+//! transaction (see [`crate::contracts::consortium`]).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use crate::{
     crypto::{PublicKey, Signable, Signed},
-    quorum,
-    types::{ChainId, MemberId, NodeId, PartyId, View},
+    types::{ChainId, MemberId, NodeId, PartyId},
 };
+
+mod committee;
+mod history;
+
+pub use committee::{Committee, CommitteeFault};
+pub use history::{Committees, Seats, Term};
 
 /// A part that a machine plays.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -108,107 +116,5 @@ impl Registry {
     pub fn verify_party<T: Signable<Signer = PartyId>>(&self, signed: &Signed<T>) -> bool {
         self.party(signed.signer())
             .is_some_and(|party| signed.verify(self.chain, &party.key))
-    }
-}
-
-/// The validators that decide, in the order that leaders take turns, with their quorums.
-///
-/// Engines keep no n, f or q of their own: they ask the committee, so that it can change.
-#[derive(Clone, Debug)]
-pub struct Committee {
-    chain: ChainId,
-    members: Vec<(NodeId, PublicKey)>,
-    /// Position of each node in `members`, by [`NodeId`]; `None` for outsiders.
-    positions: Vec<Option<u16>>,
-}
-
-impl Committee {
-    /// A committee of these validators. Refuses none and repeated ones: a repeated voter would count
-    /// twice.
-    pub fn new(chain: ChainId, members: Vec<(NodeId, PublicKey)>) -> Arc<Self> {
-        assert!(!members.is_empty(), "a committee needs a member");
-        let top = members
-            .iter()
-            .map(|(node, _)| node.index())
-            .max()
-            .expect("not empty");
-        let mut positions = vec![None; top + 1];
-        for (position, (node, _)) in members.iter().enumerate() {
-            let slot = &mut positions[node.index()];
-            assert!(slot.is_none(), "{node} is in the committee twice");
-            *slot = Some(position as u16);
-        }
-        Arc::new(Self {
-            chain,
-            members,
-            positions,
-        })
-    }
-
-    /// The chain that votes are bound to.
-    pub fn chain(&self) -> ChainId {
-        self.chain
-    }
-
-    /// Number of validators.
-    pub fn n(&self) -> usize {
-        self.members.len()
-    }
-
-    /// Byzantine members that can be borne: ⌊(n−1)/3⌋.
-    pub fn f(&self) -> usize {
-        quorum::byzantine_faults(self.n())
-    }
-
-    /// Byzantine quorum q = ⌈(n+f+1)/2⌉: two of them share an honest member.
-    pub fn quorum(&self) -> usize {
-        quorum::byzantine_quorum(self.n())
-    }
-
-    /// f+1: at least one of them is honest.
-    pub fn weak_quorum(&self) -> usize {
-        self.f() + 1
-    }
-
-    /// The nodes in turn order.
-    pub fn nodes(&self) -> impl ExactSizeIterator<Item = NodeId> + '_ {
-        self.members.iter().map(|(node, _)| *node)
-    }
-
-    /// Everyone but `me`, in turn order.
-    pub fn others(&self, me: NodeId) -> impl Iterator<Item = NodeId> + '_ {
-        self.nodes().filter(move |node| *node != me)
-    }
-
-    /// A member's place in the turn order.
-    pub fn position(&self, node: NodeId) -> Option<usize> {
-        self.positions
-            .get(node.index())
-            .copied()
-            .flatten()
-            .map(usize::from)
-    }
-
-    /// Whether `node` is a member.
-    pub fn contains(&self, node: NodeId) -> bool {
-        self.position(node).is_some()
-    }
-
-    /// The leader of `view`, taking turns.
-    pub fn leader(&self, view: View) -> NodeId {
-        self.members[(view.0 % self.members.len() as u64) as usize].0
-    }
-
-    /// A member's key.
-    pub fn key(&self, node: NodeId) -> Option<&PublicKey> {
-        self.position(node)
-            .map(|position| &self.members[position].1)
-    }
-
-    /// Whether a member of the committee signed this, for this chain.
-    #[must_use]
-    pub fn verify<T: Signable<Signer = NodeId>>(&self, signed: &Signed<T>) -> bool {
-        self.key(signed.signer())
-            .is_some_and(|key| signed.verify(self.chain, key))
     }
 }
