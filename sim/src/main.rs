@@ -110,7 +110,8 @@ fn play(loaded: &Loaded, arguments: &ScenarioArgs) -> Result<Played, Failure> {
         }
         Failure::internal(&format!(
             "{breakdown}\nthis is a bug of ours: please report it with the line that reproduces it\n\
-             reproduce: cargo run -- scenario {line}"
+             reproduce: {} scenario {line}",
+            metrics::summary::RUN
         ))
     })
 }

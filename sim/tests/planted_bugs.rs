@@ -97,6 +97,33 @@ fn the_right_code_keeps_every_promise_under_the_same_schedules() {
 }
 
 #[test]
+fn exhibits_of_the_museum_die_of_the_bug_that_they_are_about() {
+    let exhibits = [
+        (
+            "museum/m04.toml",
+            Mutant::BeyondWindowDropped,
+            "steady-leader",
+        ),
+        (
+            "museum/m10-restarts.toml",
+            Mutant::ReplayWindowForgotten,
+            "exactly-once",
+        ),
+    ];
+    for (name, mutant, killer) in exhibits {
+        let bug = format!("consensus.mutant={mutant}");
+        let steady = "expect.steady_leader=true";
+        let broken = broken(&play(name, &[&bug, steady]));
+        assert!(
+            broken.iter().any(|(_, name)| *name == killer),
+            "{name}: {broken:?}"
+        );
+        let right = play(name, &[steady]);
+        assert_eq!(right.exit, ExitCode::Ok, "{name}");
+    }
+}
+
+#[test]
 fn a_bug_has_a_number_too_and_other_protocols_do_not_have_it() {
     let named = with(Mutant::WatermarkOffByOne);
     let scenario = scenario(Mutant::WatermarkOffByOne);

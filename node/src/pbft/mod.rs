@@ -140,7 +140,7 @@ use crate::{
     engine::{Effect, Engine, FaultModel, Input, Outbox, Relay, ReplyRule, Status, Tale, Ticket},
     ledger::proof::check_finality,
     membership::{Committee, Committees},
-    mutant::{Mutant, Planted},
+    mutant::Planted,
     types::{BlockId, LocalTime, Mono, NodeId, Seq, View},
 };
 
@@ -356,15 +356,6 @@ impl Pbft {
             mute: None,
             planted: Planted::NOTHING,
         }
-    }
-
-    /// The same replica with a bug.
-    #[must_use]
-    pub fn planting(mut self, planted: Planted) -> Self {
-        let slip = planted.count(Mutant::WatermarkOffByOne) as u64;
-        self.log = Log::new(self.config.window + slip);
-        self.planted = planted;
-        self
     }
 
     /// The last executed slot.

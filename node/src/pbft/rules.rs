@@ -8,6 +8,8 @@ use crate::{
     types::{Epoch, Seq},
 };
 
+use super::{Pbft, log::Log};
+
 /// What the messages of an epoch are held against.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules<'a> {
@@ -63,5 +65,16 @@ impl Rules<'_> {
         } else {
             self.committee.quorum()
         }
+    }
+}
+
+impl Pbft {
+    /// The same replica with a bug.
+    #[must_use]
+    pub fn planting(mut self, planted: Planted) -> Self {
+        let slip = planted.count(Mutant::WatermarkOffByOne) as u64;
+        self.log = Log::new(self.config.window + slip);
+        self.planted = planted;
+        self
     }
 }

@@ -15,10 +15,10 @@ const SMALL: Config = Config {
     checkpoint_interval: 2,
     window: 4,
     pipeline: 4,
-    request_timeout: Duration::from_secs(60),
-    request_deadline: Duration::from_secs(60),
+    request_timeout: Duration::from_mins(1),
+    request_deadline: Duration::from_mins(1),
     view_change_timeout: Duration::from_secs(1),
-    status_interval: Duration::from_secs(60),
+    status_interval: Duration::from_mins(1),
 };
 
 fn net(planted: Planted) -> Net {

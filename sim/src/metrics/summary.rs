@@ -9,6 +9,13 @@ use super::{
     latency::Percentiles, load::Utilisation, shared_ledger::SharedLedger, warning::Warning,
 };
 
+/// How this build is run from the workspace.
+pub const RUN: &str = if cfg!(feature = "mutants") {
+    "cargo run --features mutants --"
+} else {
+    "cargo run --"
+};
+
 /// What this version of the format is called.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -354,7 +361,7 @@ impl Summary {
 
     /// The line that makes the same run again.
     pub fn reproduce(&self) -> String {
-        let mut line = format!("cargo run -- scenario {} --seed {}", self.path, self.seed);
+        let mut line = format!("{RUN} scenario {} --seed {}", self.path, self.seed);
         for set in &self.overrides {
             line.extend([" --set '", set, "'"]);
         }

@@ -112,6 +112,11 @@ pub struct Consensus {
     pub mutant: Option<Mutant>,
 }
 
+#[expect(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for this"
+)]
 fn by_name<S: Serializer>(mutant: &Option<Mutant>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(mutant.map_or("none", Mutant::name))
 }

@@ -21,6 +21,7 @@ pub(super) fn plan(protocol: Protocol) -> Plan {
         via: number.min(MEMBERS.len() - 1),
         may_write: number < MEMBERS.len(),
     };
+    let names = MEMBERS.iter().chain(&["Auditor"]);
     Plan {
         name: "stage".to_owned(),
         title: "a stage for tests".to_owned(),
@@ -52,12 +53,7 @@ pub(super) fn plan(protocol: Protocol) -> Plan {
             reply_quorum: None,
         },
         members: MEMBERS.iter().map(member).collect(),
-        parties: MEMBERS
-            .iter()
-            .chain(&["Auditor"])
-            .enumerate()
-            .map(party)
-            .collect(),
+        parties: names.enumerate().map(party).collect(),
         network: network(),
         machine: machine(),
         clock_skew: ms(0),

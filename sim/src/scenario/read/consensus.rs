@@ -67,28 +67,25 @@ pub(crate) fn consensus<'a>(
 /// A planted bug, by name or number.
 fn mutant(section: &Section<'_>) -> Option<Mutant> {
     let node = section.need("mutant")?;
-    let found = match &node.value {
-        Value::Integer(number) => {
-            let has_number = |mutant: &Mutant| Some(i64::from(mutant.number())) == *number;
-            let mutant = Mutant::ALL.into_iter().find(has_number);
-            if mutant.is_none() {
-                let hint = format!("they are numbered from 1 to {}", Mutant::ALL.len());
-                section.problem("mutant", "there is no such planted bug", Some(hint));
-            }
-            mutant?
+    let found = if let Value::Integer(number) = &node.value {
+        let mut all = Mutant::ALL.into_iter();
+        let found = all.find(|mutant| Some(i64::from(mutant.number())) == *number);
+        if found.is_none() {
+            let hint = format!("they are numbered from 1 to {}", Mutant::ALL.len());
+            section.problem("mutant", "there is no such planted bug", Some(hint));
         }
-        _ => {
-            let name = section
-                .text_of(node, "mutant")
-                .filter(|name| *name != "none")?;
-            let mutant = Mutant::ALL.into_iter().find(|mutant| mutant.name() == name);
-            if mutant.is_none() {
-                let hint = suggest::hint(name, "planted bugs", Mutant::ALL.map(Mutant::name));
-                let message = format!("there is no planted bug {}", quote(name));
-                section.problem("mutant", message, Some(hint));
-            }
-            mutant?
+        found?
+    } else {
+        let name = section
+            .text_of(node, "mutant")
+            .filter(|name| *name != "none")?;
+        let found = Mutant::ALL.into_iter().find(|mutant| mutant.name() == name);
+        if found.is_none() {
+            let hint = suggest::hint(name, "planted bugs", Mutant::ALL.map(Mutant::name));
+            let message = format!("there is no planted bug {}", quote(name));
+            section.problem("mutant", message, Some(hint));
         }
+        found?
     };
     if !cfg!(feature = "mutants") {
         let message = format!("this build cannot plant bugs, not even \"{found}\"");
