@@ -4,7 +4,8 @@
 //! which begins at height 1 or with a snapshot.
 //! They are written in one order: whatever is durable, all that was written before it is durable too.
 //! So a log that names a checkpoint implies the chain up to it. State is not written: it is what
-//! executing the chain gives, but for that of a snapshot. How bytes lie on the disk is [`crate::wal`]'s business.
+//! executing the chain gives, but for that of a snapshot. How bytes lie on the disk is the business of
+//! [`crate::wal`].
 
 use std::{any::Any, fmt::Debug, sync::Arc};
 

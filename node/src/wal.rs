@@ -161,7 +161,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_read_without_a_panic(first: u64, bytes in proptest::collection::vec(0_u8.., 0..400)) {
+        fn any_bytes_are_read_without_a_panic(
+            first: u64,
+            bytes in proptest::collection::vec(0_u8.., 0..400),
+        ) {
             let first = first >> 1;
             let (bodies, _) = read(first, &bytes);
             proptest::prop_assert!(bodies.len() * FRAME_HEADER <= bytes.len());

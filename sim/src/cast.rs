@@ -196,12 +196,12 @@ fn roles(plan: &Plan, number: usize, member: MemberIndex, first: bool) -> BTreeS
         Ordering::Single(Some(orderer)) => first && member == *orderer,
         Ordering::Pbft(_) => true,
     };
-    let endorses = match &eov.endorsers {
+    let signs = match &eov.endorsers {
         Endorsers::First(count) => number < *count,
         Endorsers::Members(members) => first && members.contains(&member),
     };
     let orderer = orders.then_some(NodeRole::Orderer);
-    let endorser = endorses.then_some(NodeRole::Endorser);
+    let endorser = signs.then_some(NodeRole::Endorser);
     let roles = [Some(NodeRole::Peer), orderer, endorser];
     roles.into_iter().flatten().collect()
 }

@@ -239,6 +239,41 @@ impl Trace {
     }
 }
 
+impl Trace {
+    /// Faults, cheats and schedules.
+    fn trouble(&mut self, at: Time, fact: &Fact) {
+        let mixer = &mut self.0;
+        match fact {
+            Fact::FaultBegan { fault, nodes } => {
+                mixer.pair(at.0, 5);
+                mixer.pair(*fault as u64, optional(nodes.first().map(|n| n.0)));
+                for node in nodes.iter().skip(1) {
+                    mixer.word(u64::from(node.0));
+                }
+            }
+            Fact::Restarted { fault, node, disk } => {
+                mixer.pair(at.0, 12);
+                mixer.pair(*fault as u64, u64::from(node.0));
+                mixer.word(*disk as u64);
+            }
+            Fact::FaultEnded { fault } => {
+                mixer.pair(at.0, 6);
+                mixer.word(*fault as u64);
+            }
+            Fact::Cheated { cheat, node, tx } => {
+                mixer.pair(at.0, 7);
+                mixer.pair(*cheat as u64, u64::from(node.0));
+                mixer.pair(u64::from(tx.is_some()), tx.map_or(0, |tx| tx.prefix()));
+            }
+            Fact::Scheduled { schedule, node } => {
+                mixer.pair(at.0, 13);
+                mixer.pair(*schedule as u64, u64::from(node.0));
+            }
+            _ => unreachable!("told apart by the caller"),
+        }
+    }
+}
+
 /// Nothing and every number are different words.
 fn optional<T: TryInto<u64>>(value: Option<T>) -> u64 {
     value.map_or(0, |value| value.try_into().map_or(u64::MAX, |v| v + 1))
@@ -279,31 +314,11 @@ impl Reader for Trace {
                 mixer.pair(at.0, 4 | u64::from(node.0) << 8);
                 self.note(note);
             }
-            Fact::FaultBegan { fault, nodes } => {
-                mixer.pair(at.0, 5);
-                mixer.pair(*fault as u64, optional(nodes.first().map(|n| n.0)));
-                for node in nodes.iter().skip(1) {
-                    mixer.word(u64::from(node.0));
-                }
-            }
-            Fact::Restarted { fault, node, disk } => {
-                mixer.pair(at.0, 12);
-                mixer.pair(*fault as u64, u64::from(node.0));
-                mixer.word(*disk as u64);
-            }
-            Fact::FaultEnded { fault } => {
-                mixer.pair(at.0, 6);
-                mixer.word(*fault as u64);
-            }
-            Fact::Cheated { cheat, node, tx } => {
-                mixer.pair(at.0, 7);
-                mixer.pair(*cheat as u64, u64::from(node.0));
-                mixer.pair(u64::from(tx.is_some()), tx.map_or(0, |tx| tx.prefix()));
-            }
-            Fact::Scheduled { schedule, node } => {
-                mixer.pair(at.0, 13);
-                mixer.pair(*schedule as u64, u64::from(node.0));
-            }
+            Fact::FaultBegan { .. }
+            | Fact::Restarted { .. }
+            | Fact::FaultEnded { .. }
+            | Fact::Cheated { .. }
+            | Fact::Scheduled { .. } => self.trouble(at, fact),
             Fact::Truth {
                 package,
                 custodian,

@@ -152,7 +152,7 @@ fn all_four_cheats_of_the_day_are_stopped_and_named() {
     assert_eq!(
         cheats,
         [
-            ("Milk Producer leads and equivocates", true),
+            ("Food Processing Company leads and equivocates", true),
             ("Store forges a reading", true),
             ("Carrier 2 replays a reading", true),
             ("Store rewrites 11 to 9", true),

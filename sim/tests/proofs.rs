@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use consortium_node::{
+    central::ANNOUNCED,
     codec, contracts,
     ledger::{
         Ledger,
@@ -303,14 +304,15 @@ fn a_proof_holds_for_its_own_committee_phase_and_block_only() {
 }
 
 #[test]
-fn a_database_proves_nothing_to_an_outsider() {
+fn a_database_proves_nothing_but_its_word_to_an_outsider() {
     let played = play("central");
     let (ledger, outsider) = (
         &played.ending.ledgers[NodeId(0).index()],
         Outsider::new(&played.cast),
     );
     let (_, tx) = transactions(ledger).next().expect("it ordered something");
-    let nothing = Err(ProofFault::NothingToCheck);
+    // One signature of its own kind is no certificate of a quorum's COMMITs.
+    let nothing = Err(ProofFault::WrongPhase(ANNOUNCED));
     let proof = posted(&TransactionProof::new(ledger, &tx).expect("it has its word for it"));
     assert_eq!(
         proof.verify(&outsider.committee, COMMIT).map(|_| ()),

@@ -303,6 +303,20 @@ fn more_faults_than_the_protocol_bears_are_a_warning() {
 }
 
 #[test]
+fn a_committee_that_cannot_change_is_a_warning() {
+    let stays = |protocol| [Warning::CommitteeStays { protocol }];
+    for protocol in ["clique", "central", "execute-order-validate"] {
+        let set = format!("consensus.protocol={protocol}");
+        let loaded = load(&milk(), &[set]).expect("it is well-formed");
+        assert!(loaded.plan.changes.is_empty());
+        assert!(loaded.warnings.ends_with(&stays(protocol)), "{protocol}");
+    }
+    let loaded = load(&milk(), &[]).expect("it is well-formed");
+    assert_eq!(loaded.plan.changes.len(), 1);
+    assert_eq!(loaded.warnings, []);
+}
+
+#[test]
 fn what_has_no_effect_is_a_warning() {
     assert_eq!(
         milk_with(&["network.duplicates=0.1"]).warnings,

@@ -57,7 +57,7 @@ fn all_problems_are_reported_at_once_in_the_order_of_the_text() {
     11 │ protocol = "pfbt"
        ·            ──────
        ╰────
-     help: did you mean "pbft"? It is one of: pbft, clique, central
+     help: did you mean "pbft"? It is one of: pbft, clique, central, execute-order-validate
 
      × the matrix has no region "West Evrope"
        ╭─[bad.toml:22:10]
@@ -306,15 +306,6 @@ fn a_member_joins_while_it_is_out_and_leaves_while_it_is_in_and_somebody_stays()
       ·                                          ─────
       ╰────
      help: the run lasts 24h
-    "#);
-    let clique = format!("change=[{}]", change("joins", "Store", "12h"));
-    insta::assert_snapshot!(milk_set(&[&clique, "consensus.protocol=clique"]), @r#"
-     × the committee of clique cannot change during a run
-      ╭─[--set:1:8]
-    1 │ change=[{kind='joins', member='Store', at='12h'}]
-      ·        ──────────────────────────────────────────
-      ╰────
-     help: only that of pbft can: choose it, or take the [[change]] out
     "#);
 }
 

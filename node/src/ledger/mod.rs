@@ -65,7 +65,7 @@ impl Entry {
 }
 
 /// Executes blocks. Its answer must depend on its arguments alone: every member gets the same.
-pub trait Executor {
+pub trait Executor: Send + Sync {
     /// Executes a block on the state that its parent left.
     fn execute(&self, parent: &State, block: &Block) -> Execution;
 

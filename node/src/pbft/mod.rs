@@ -394,46 +394,6 @@ impl Pbft {
         }
         self.want(out);
     }
-
-    /// Keeps the suspicion timer at the deadline of the oldest request.
-    fn rearm(&mut self, out: &mut Outbox<Self>) {
-        let backup = self.committee.leader(self.view) != self.me;
-        let Config {
-            request_timeout,
-            request_deadline,
-            ..
-        } = self.config;
-        let deadline = self
-            .suspicion
-            .deadline(request_timeout, request_deadline)
-            .filter(|_| self.active && backup && self.speaks());
-        if deadline == self.suspicion.armed {
-            return;
-        }
-        self.suspicion.armed = deadline;
-        let timer = Timer::Request(self.view);
-        out.push(match deadline {
-            Some(deadline) => Effect::Arm {
-                timer,
-                after: Duration::from_nanos(deadline.since(self.now)),
-            },
-            None => Effect::Disarm(timer),
-        });
-    }
-
-    /// The suspicion timer went off: the primary has failed, unless the deadline has moved meanwhile.
-    fn on_request_timer(&mut self, out: &mut Outbox<Self>) {
-        let overdue = self
-            .suspicion
-            .armed
-            .take()
-            .is_some_and(|deadline| deadline <= self.now);
-        if overdue {
-            self.start_view_change(self.view.next(), out);
-        } else {
-            self.rearm(out);
-        }
-    }
 }
 
 impl Engine for Pbft {

@@ -9,7 +9,12 @@
 
 use std::time::Duration;
 
-use crate::types::Mono;
+use crate::{
+    engine::{Effect, Outbox},
+    types::Mono,
+};
+
+use super::{Config, Pbft, Timer};
 
 /// After so many doublings in a row the timeouts stop growing.
 const MOST_DOUBLINGS: u32 = 20;
@@ -83,6 +88,48 @@ impl Suspicion {
         let turn = after(became.max(self.entered), self.stretched(timeout));
         let wait = after(since.max(self.entered), self.stretched(longest));
         Some(turn.min(wait))
+    }
+}
+
+impl Pbft {
+    /// Keeps the suspicion timer at the deadline of the oldest request.
+    pub(super) fn rearm(&mut self, out: &mut Outbox<Self>) {
+        let backup = self.committee.leader(self.view) != self.me;
+        let Config {
+            request_timeout,
+            request_deadline,
+            ..
+        } = self.config;
+        let deadline = self
+            .suspicion
+            .deadline(request_timeout, request_deadline)
+            .filter(|_| self.active && backup && self.speaks());
+        if deadline == self.suspicion.armed {
+            return;
+        }
+        self.suspicion.armed = deadline;
+        let timer = Timer::Request(self.view);
+        out.push(match deadline {
+            Some(deadline) => Effect::Arm {
+                timer,
+                after: Duration::from_nanos(deadline.since(self.now)),
+            },
+            None => Effect::Disarm(timer),
+        });
+    }
+
+    /// The suspicion timer went off: the primary has failed, unless the deadline has moved meanwhile.
+    pub(super) fn on_request_timer(&mut self, out: &mut Outbox<Self>) {
+        let overdue = self
+            .suspicion
+            .armed
+            .take()
+            .is_some_and(|deadline| deadline <= self.now);
+        if overdue {
+            self.start_view_change(self.view.next(), out);
+        } else {
+            self.rearm(out);
+        }
     }
 }
 

@@ -52,7 +52,10 @@ proptest! {
     }
 
     #[test]
-    fn the_same_entries_are_cut_alike_in_any_order(mut entries in entries(), limit in 1_usize..400) {
+    fn the_same_entries_are_cut_alike_in_any_order(
+        mut entries in entries(),
+        limit in 1_usize..400,
+    ) {
         let mut last = std::collections::BTreeMap::new();
         for (key, value) in entries.drain(..) {
             last.insert(key, value);

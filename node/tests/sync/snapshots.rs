@@ -112,10 +112,10 @@ fn what_was_ordered_before_the_snapshot_does_not_execute_again_r39() {
         let old = order(nonce);
         net.submit(3, &old);
         let told = net.notes[3].last();
-        assert!(
-            matches!(told, Some(Note::TxRefused { tx, reason: TxRefusal::StaleNonce }) if *tx == old.id()),
-            "{told:?}"
-        );
+        let Some(Note::TxRefused { tx, reason }) = told else {
+            panic!("{told:?}");
+        };
+        assert_eq!((*tx, *reason), (old.id(), TxRefusal::StaleNonce));
     }
     assert_eq!(net.nodes[3].status().pending, 0);
     // Even a block that a whole committee signed cannot execute it again: its number is spent.

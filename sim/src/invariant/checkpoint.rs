@@ -6,7 +6,7 @@ use consortium_node::{
     engine::Tale,
     node::Claims,
     pbft::CHECKPOINT,
-    types::{Digest, NodeId, Seq},
+    types::{Digest, Epoch, NodeId, Seq},
 };
 
 use super::{Court, Invariant, Scene, unless_pbft};
@@ -34,6 +34,8 @@ pub struct Checkpoint {
 struct Point {
     /// The first word, and whose it was.
     first: (Digest, NodeId),
+    /// Of which committee it is, once somebody has said CHECKPOINT.
+    epoch: Epoch,
     /// Who said CHECKPOINT, for which digest.
     votes: BTreeMap<NodeId, Digest>,
 }
@@ -70,6 +72,7 @@ impl Checkpoint {
         let first = (digest, node);
         let point = self.points.entry(seq).or_insert_with(|| Point {
             first,
+            epoch: Epoch::default(),
             votes: BTreeMap::new(),
         });
         let (known, other) = point.first;
@@ -107,6 +110,7 @@ impl Invariant for Checkpoint {
         match scene.tale {
             Some((node, Tale::Voted(vote))) if vote.phase == CHECKPOINT => {
                 if let Some(point) = self.hear(scene, (node, vote.slot, vote.digest), court) {
+                    point.epoch = vote.view.epoch();
                     point.votes.insert(node, vote.digest);
                 }
             }
@@ -116,7 +120,7 @@ impl Invariant for Checkpoint {
                 };
                 let taken = point.votes.values();
                 let voters = taken.filter(|vote| *vote == digest).count();
-                let needed = scene.seen.honest_quorum();
+                let needed = scene.seen.honest_quorum(point.epoch);
                 if voters < needed {
                     let who = scene.seen.who(node);
                     let what = format!(

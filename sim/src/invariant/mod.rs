@@ -43,7 +43,7 @@ use consortium_node::{
     node::{Claims, Note},
     pbft::Pbft,
     transaction::{Receipt, Transaction, Transition},
-    types::{NodeId, PartyId, View},
+    types::{Epoch, NodeId, PartyId, View},
 };
 
 pub use self::verdict::{Court, Finding, Kind, Reorganisations, Verdict, Verdicts, Violation};
@@ -130,10 +130,12 @@ impl Seen<'_> {
         }
     }
 
-    /// Honest validators that every quorum has at least, if all liars are in it.
-    pub fn honest_quorum(&self) -> usize {
+    /// Honest validators that every quorum of a committee has at least, if all liars are in it.
+    pub fn honest_quorum(&self, epoch: Epoch) -> usize {
         let liars = self.cast.honest.iter().filter(|honest| !**honest).count();
-        self.deciding().quorum().saturating_sub(liars)
+        let term = self.committees.term(epoch);
+        let term = term.unwrap_or_else(|| self.committees.newest());
+        term.committee.quorum().saturating_sub(liars)
     }
 
     /// Those who decide what follows the longest honest chain.

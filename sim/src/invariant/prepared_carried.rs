@@ -55,7 +55,9 @@ impl Holding {
     /// Whether an honest vote of a later view must be for something else, were this held by enough.
     fn forbids(&self, vote: &Vote) -> bool {
         let about_null = vote.phase == PREPARE && self.digest == Digest::ZERO;
-        self.view < vote.view && self.digest != vote.digest && !about_null
+        // What a committee decided beyond the end of its time is void, and the next one's to decide.
+        let same_epoch = self.view.epoch() == vote.view.epoch();
+        same_epoch && self.view < vote.view && self.digest != vote.digest && !about_null
     }
 }
 
@@ -126,7 +128,10 @@ impl Invariant for PreparedCarried {
             return;
         }
         court.check();
-        let committee = scene.seen.deciding();
+        let term = scene.seen.committees.term(vote.view.epoch());
+        let Some(committee) = term.map(|term| &term.committee) else {
+            return;
+        };
         let enough = committee.quorum() - committee.f();
         let mut held = self.slots.get(&vote.slot).into_iter().flatten();
         if let Some(held) = held.find(|h| h.holders.len() >= enough && h.forbids(vote)) {

@@ -76,15 +76,13 @@ impl Recovery {
 
     fn suffer(&mut self, fault: &FaultKind) {
         match fault {
-            // Whom a crash hit shows in who is up.
-            FaultKind::Crash(_) => {}
+            // Whom a crash hit shows in who is up, and what is lost is sent again.
+            FaultKind::Crash(_) | FaultKind::LinkLoss { .. } => {}
             FaultKind::GatewayOffline(member) => {
                 self.offline.insert(*member);
             }
             // One way is enough to keep two from working together.
             FaultKind::LinkCut(link) => self.cut(link.from, link.to),
-            // What is lost is sent again.
-            FaultKind::LinkLoss { .. } => {}
             FaultKind::Partition(groups) => {
                 let group = |member| groups.iter().position(|group| group.contains(&member));
                 for one in 0..self.open.len() {

@@ -37,7 +37,8 @@ impl ViewSanity {
 
     /// What is wrong with asking for this view.
     fn asked(&mut self, node: NodeId, view: View) -> Option<String> {
-        let own = self.views[node.index()];
+        // Who has not said yet that it entered this epoch did so all the same.
+        let own = self.views[node.index()].max(View::first_of(view.epoch()));
         let highest = self.askers.last_key_value().map(|(view, _)| *view);
         self.askers.entry(view).or_default().insert(node);
         let leaps = view > own.next() && highest.is_none_or(|highest| highest < view);
@@ -55,8 +56,8 @@ impl ViewSanity {
             ));
         }
         let askers = self.askers.get(&view).map_or(0, BTreeSet::len);
-        let needed = scene.seen.honest_quorum();
-        (view > View(0) && askers < needed).then(|| {
+        let needed = scene.seen.honest_quorum(view.epoch());
+        (view > View::first_of(view.epoch()) && askers < needed).then(|| {
             format!(
                 "entered view {view}, which {askers} honest members asked for; a quorum has {needed}"
             )

@@ -1,10 +1,14 @@
 //! Watermarks: nobody votes for a slot that its log has no room for (I14, R6, R15, R16).
 
+use std::collections::BTreeMap;
+
 use consortium_node::{
+    block::Finality,
     engine::Tale,
+    ledger::Entry,
     node::{Claims, Note},
     pbft::{COMMIT, PREPARE},
-    types::{NodeId, Seq},
+    types::{Epoch, Height, NodeId, Seq, View},
 };
 
 use super::{Court, Invariant, Scene, unless_pbft};
@@ -16,6 +20,9 @@ use crate::{
 /// As scenarios write it.
 pub const NAME: &str = "watermarks";
 
+/// Blocks whose slots are remembered, for those who begin with a committee late.
+const REMEMBERED: usize = 4096;
+
 /// An honest validator proposes, and says PREPARE and COMMIT, for slots in (h, h + L] only, where h is the
 /// last checkpoint that it called stable and L the window; and h does not fall while it is up. Who starts
 /// again says itself what is stable: until then h is 0.
@@ -24,6 +31,8 @@ pub struct Watermarks {
     window: u64,
     /// h of each validator.
     low: Vec<Seq>,
+    /// Slots of the newest blocks: the last one of a committee is where the next one's window begins.
+    slots: BTreeMap<Height, Seq>,
 }
 
 impl Watermarks {
@@ -35,6 +44,7 @@ impl Watermarks {
                 _ => u64::MAX,
             },
             low: vec![Seq(0); plan.validators()],
+            slots: BTreeMap::new(),
         }
     }
 
@@ -48,6 +58,26 @@ impl Watermarks {
                 "slot {seq}: member {who} voted outside its watermarks, above {low} up to {high}"
             );
             court.violated(scene.at, what);
+        }
+    }
+
+    /// Notes the slot of a block.
+    fn decided(&mut self, entry: &Entry) {
+        if let Some(Finality::Certificate(certificate)) = entry.proof.as_deref() {
+            self.slots.insert(entry.height(), certificate.vote().slot);
+            if self.slots.len() > REMEMBERED {
+                self.slots.pop_first();
+            }
+        }
+    }
+
+    /// A validator enters a view: the slots of its committee begin where those of the one before ended.
+    fn entered(&mut self, scene: &Scene<'_>, node: NodeId, view: View) {
+        let term = scene.seen.committees.term(view.epoch());
+        let last = term.and_then(|term| self.slots.get(&term.from.prev()));
+        if let Some(base) = last {
+            let low = &mut self.low[node.index()];
+            *low = (*low).max(*base);
         }
     }
 }
@@ -83,8 +113,14 @@ impl Invariant for Watermarks {
                 }
                 *low = *seq;
             }
+            Some((node, Tale::Entered { view, .. })) if view.epoch() > Epoch(0) => {
+                self.entered(scene, node, *view);
+            }
             Some(_) => {}
             None => {
+                if let Some(append) = scene.fresh() {
+                    self.decided(append.entry);
+                }
                 if let Fact::Node {
                     node,
                     note: Note::Recovered { .. },

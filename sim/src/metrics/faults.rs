@@ -179,7 +179,7 @@ fn label(fault: &FaultPlan, plan: &Plan, hit: Option<&str>) -> String {
         format!("link {} {arrow} {}", name(&link.from), name(&link.to))
     };
     match &fault.kind {
-        FaultKind::Crash(crash) => crash_label(crash, &name, hit),
+        FaultKind::Crash(crash) => crash_label(crash, name, hit),
         FaultKind::Partition(groups) => {
             let group = |members: &Vec<MemberIndex>| {
                 members.iter().map(name).collect::<Vec<_>>().join(" + ")

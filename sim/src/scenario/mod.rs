@@ -104,7 +104,12 @@ pub fn load(source: &Source, overrides: &[String]) -> Result<Loaded, Problems> {
         "" => tree::to_toml(&tree),
         title => format!("# {title}\n\n{}", tree::to_toml(&tree)),
     };
-    let warnings = warning::warnings(&plan);
+    let mut warnings = warning::warnings(&plan);
+    let asked = Section::root(&log, &tree, &KEYS).sections("change", &changes::KEYS);
+    if plan.changes.is_empty() && !asked.is_empty() {
+        let protocol = plan.consensus.protocol.name();
+        warnings.push(Warning::CommitteeStays { protocol });
+    }
     Ok(Loaded {
         plan,
         effective,

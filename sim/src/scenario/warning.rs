@@ -37,6 +37,11 @@ pub enum Warning {
         /// How much of its journey is missing.
         missing: Duration,
     },
+    /// The committee is to change where it cannot.
+    CommitteeStays {
+        /// Name of the protocol.
+        protocol: &'static str,
+    },
     /// Duplicates are asked for where the transport removes them.
     DuplicatesWithoutEffect,
 }
@@ -70,6 +75,11 @@ impl fmt::Display for Warning {
                 "the golden package has {} s to go when the run ends: the last rows of its table will \
                  be missing; make `duration` longer",
                 missing.as_secs()
+            ),
+            Self::CommitteeStays { protocol } => write!(
+                f,
+                "the committee of {protocol} cannot change during a run: all members validate from \
+                 the beginning to the end; only pbft's can"
             ),
             Self::DuplicatesWithoutEffect => write!(
                 f,

@@ -111,9 +111,8 @@ impl World<'_> {
         let host = &mut self.hosts[node.index()];
         let told = host.told;
         match &said {
-            Note::Recovered { height } => host.told = *height,
+            Note::Recovered { height } | Note::Adopted { height, .. } => host.told = *height,
             Note::Appended(entry) => host.told = entry.height(),
-            Note::Adopted { height, .. } => host.told = *height,
             Note::Retracted { block } => host.told = block.header().height.prev(),
             _ => {}
         }

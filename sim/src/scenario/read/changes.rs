@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// Keys of a `[[change]]`.
-const KEYS: [&str; 3] = ["kind", "member", "at"];
+pub(crate) const KEYS: [&str; 3] = ["kind", "member", "at"];
 
-/// Reads every `[[change]]`, in the order of time.
+/// Reads every `[[change]]`, in the order of time; none where a committee cannot change.
 pub(crate) fn changes<'a>(
     root: &Section<'a>,
     members: &[MemberPlan],
@@ -25,14 +25,6 @@ pub(crate) fn changes<'a>(
     length: Option<Duration>,
 ) -> Vec<ChangePlan> {
     let sections = root.sections("change", &KEYS);
-    if !sections.is_empty() && !matches!(protocol, Protocol::Pbft(_)) {
-        let message = format!(
-            "the committee of {} cannot change during a run",
-            protocol.name()
-        );
-        let hint = "only that of pbft can: choose it, or take the [[change]] out".to_owned();
-        root.problem("change", message, Some(hint));
-    }
     let read = |section: Section<'a>| {
         let change = change(&section, members, names, length)?;
         Some((change, section))
@@ -40,6 +32,9 @@ pub(crate) fn changes<'a>(
     let mut read: Vec<_> = sections.into_iter().filter_map(read).collect();
     read.sort_by_key(|(change, _)| change.at);
     check_order(&read, members);
+    // A scenario is for all protocols: where the committee cannot change, everyone is in from the
+    // beginning, and a warning says so.
+    read.retain(|_| matches!(protocol, Protocol::Pbft(_)));
     read.into_iter().map(|(change, _)| change).collect()
 }
 

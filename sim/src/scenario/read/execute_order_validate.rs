@@ -38,9 +38,10 @@ pub(crate) fn execute_order_validate<'a>(
     };
     let (endorsers, count) = endorsers(&section, members, names);
     ExecuteOrderValidatePlan {
-        ordering: match section.choice("ordering", &[("single", false), ("pbft", true)]) {
-            false => Ordering::Single(orderer),
-            true => Ordering::Pbft(pbft.clone()),
+        ordering: if section.choice("ordering", &[("single", true), ("pbft", false)]) {
+            Ordering::Single(orderer)
+        } else {
+            Ordering::Pbft(pbft.clone())
         },
         endorsers,
         policy: if section.says("policy", "all") {

@@ -78,10 +78,10 @@ impl Lanes {
     }
 
     fn is_first(&self, tx: &TxId) -> bool {
-        let lanes = self.places.get(tx);
-        lanes.is_some_and(|lanes| {
-            let mut lines = lanes.iter().map(|lane| self.lines.get(lane));
-            lines.all(|line| line.and_then(VecDeque::front) == Some(tx))
+        let places = self.places.get(tx);
+        places.is_some_and(|lanes| {
+            let mut queues = lanes.iter().map(|lane| self.lines.get(lane));
+            queues.all(|queue| queue.and_then(VecDeque::front) == Some(tx))
         })
     }
 }

@@ -43,10 +43,9 @@ impl Rule {
     /// validators than this one has to ask.
     pub(super) fn needed(&self, committee: &Committee) -> usize {
         let claimed = match self.reply {
-            ReplyRule::One | ReplyRule::Depth(_) => 1,
             ReplyRule::WeakQuorum => committee.weak_quorum(),
             ReplyRule::Commit if self.faults == FaultModel::Byzantine => committee.weak_quorum(),
-            ReplyRule::Commit => 1,
+            ReplyRule::One | ReplyRule::Depth(_) | ReplyRule::Commit => 1,
         };
         let asked = if self.trusted { 1 } else { committee.n() };
         self.wanted.unwrap_or(claimed).min(asked)
