@@ -94,13 +94,13 @@ fn one_seed_is_one_run() {
 /// does changes the trace, and a change of who decides what changes the outcome: when one was meant to,
 /// put here what this test prints, `cargo test -p consortium-sim --test determinism golden`.
 const GOLDEN: [(&str, &str, &str); 4] = [
-    ("pbft", "9313fdb9b16148c4", "f0ea47ffbb4865af"),
-    ("clique", "7a14dc5663dd8056", "37944883e17df33e"),
-    ("central", "4543814ed19d0f95", "c2ed7e543a5be77d"),
+    ("pbft", "4fc7ac2e6e975c1a", "872f6705d0a2a915"),
+    ("clique", "43ff063bf7a6598d", "56cf29482524943f"),
+    ("central", "a47558c9ec587043", "1cfc1ff2524c5413"),
     (
         "execute-order-validate",
         "a9935e1fa46b8623",
-        "211ec7bd5b7b42a7",
+        "a1ad89ef616726c9",
     ),
 ];
 

@@ -104,12 +104,15 @@ fn restarting_every_node_at_any_instant_in_any_order_loses_nothing_and_contradic
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
-#[test]
-fn a_validator_that_was_down_for_twelve_hours_is_current_within_a_minute() {
+/// The store is down for twelve hours of the milk day; these sets are laid over it.
+fn down_for_twelve_hours(more: &[&str]) -> Played {
     let crash = "fault=[{kind='crash', target='Store', at='6h', for='12h'}]";
-    let sets = [crash, "fleet.packages=12", "cheat=[]"];
-    let played = play("milk.toml", &sets);
-    assert_eq!(complaint(&played), None);
+    let sets = [&[crash, "fleet.packages=12", "cheat=[]"], more].concat();
+    play("milk.toml", &sets)
+}
+
+/// It fetched much, and was current within a minute.
+fn assert_current(played: &Played) {
     let [fault] = played.measured.summary.faults.as_slice() else {
         panic!("one fault was planned");
     };
@@ -120,8 +123,19 @@ fn a_validator_that_was_down_for_twelve_hours_is_current_within_a_minute() {
         restart.blocks_fetched > 5_000,
         "there was much to catch up with: {restart:?}"
     );
-    assert!(
-        restart.catch_up_ms.is_some_and(|ms| ms < 60_000),
-        "current within a minute: {restart:?}"
-    );
+    let took = restart.catch_up_ms.expect("it was current");
+    assert!(took < 60_000, "current within a minute: {restart:?}");
+}
+
+#[test]
+fn a_validator_that_was_down_for_twelve_hours_is_current_within_a_minute_whoever_lies_to_it() {
+    let honest = down_for_twelve_hours(&[]);
+    assert_eq!(complaint(&honest), None);
+    assert_current(&honest);
+    let lies = "schedule=[{kind='rewrite', message='FINAL-BLOCKS', from='Milk Producer', \
+                to='Store', change='digest'}]";
+    // That it was told at all is an expectation of its own: a lie that never was is exit code 5.
+    let lied_to = down_for_twelve_hours(&[lies]);
+    assert_eq!(complaint(&lied_to), None);
+    assert_current(&lied_to);
 }

@@ -8,8 +8,8 @@ use consortium_sim::{
     scenario::{
         INVARIANTS, Loaded, Source, Warning, load,
         plan::{
-            CheatKind, CrashPlan, DiskFate, FaultKind, Link, Matrix, Pace, Phase, Protocol,
-            REWRITES, Target,
+            ChangeKind, CheatKind, CrashPlan, DiskFate, FaultKind, Link, Matrix, Pace, Phase,
+            Protocol, REWRITES, Target,
         },
     },
     time::Time,
@@ -71,12 +71,13 @@ fn the_milk_story_is_read_as_it_is_told() {
         "Food Processing Company",
         "Carrier 2",
         "Store",
+        "Insurer",
     ];
-    assert_eq!(names[..4], members);
-    assert_eq!(names[4..], ["Carrier 1", "Food Safety Authority"]);
-    assert_eq!(plan.parties[4].via, 1);
-    assert!(plan.parties[4].may_write && !plan.parties[5].may_write);
-    assert_eq!(plan.validators(), 4);
+    assert_eq!(names[..5], members);
+    assert_eq!(names[5..], ["Carrier 1", "Food Safety Authority"]);
+    assert_eq!(plan.parties[5].via, 1);
+    assert!(plan.parties[5].may_write && !plan.parties[6].may_write);
+    assert_eq!(plan.validators(), 5);
     assert_eq!(plan.fleet.pace, Pace::Every(Duration::from_mins(1)));
     let rows: Vec<_> = plan
         .fleet
@@ -103,7 +104,11 @@ fn the_milk_story_is_read_as_it_is_told() {
     assert_eq!(
         faults,
         [
-            (hours(9), None, FaultKind::Crash(Target::Primary.into())),
+            (
+                hours(6),
+                Some(hours(6) + Duration::from_mins(20)),
+                FaultKind::Crash(Target::Primary.into())
+            ),
             (hours(13), Some(hours(14)), FaultKind::GatewayOffline(0)),
         ]
     );
@@ -117,7 +122,7 @@ fn the_milk_story_is_read_as_it_is_told() {
     let replayed = CheatKind::ReplayedReading(2);
     assert_eq!(
         cheats,
-        [CheatKind::EquivocatingPrimary(0), forged, replayed, rewrite]
+        [CheatKind::EquivocatingPrimary(1), forged, replayed, rewrite]
     );
 }
 
@@ -129,7 +134,7 @@ fn faults_are_read_with_their_defaults() {
                   {kind='link-loss', loss=0.25, at='4h', for='1h'}, \
                   {kind='link-loss', loss=0.125, from='Store', to='Carrier 2', ways='both', at='5h'}]";
     let plan = milk_with(&[faults]).plan;
-    assert!(plan.has_restarts() && !milk_with(&[]).plan.has_restarts());
+    assert!(plan.has_restarts() && !milk_with(&["fault=[]"]).plan.has_restarts());
     let kinds: Vec<_> = plan.faults.into_iter().map(|fault| fault.kind).collect();
     let all = CrashPlan {
         target: Target::All,
@@ -232,7 +237,7 @@ fn an_override_finds_elements_by_number_and_by_name() {
     assert_eq!(plan.faults[0].at, hours(2));
     assert_eq!(plan.members[3].region, "UK South");
     assert_eq!(plan.fleet.legs[3].duration, Duration::from_hours(3));
-    assert_eq!(plan.parties[4].via, 3);
+    assert_eq!(plan.parties[5].via, 3);
     assert_eq!(plan.fleet.legs[0].golden, Some((75, 600)));
 }
 
@@ -274,14 +279,14 @@ fn the_machine_profile_gives_what_the_scenario_does_not() {
 
 #[test]
 fn more_faults_than_the_protocol_bears_are_a_warning() {
-    let crash = "fault=[{kind='crash', target='Store', at='6h', for='1h'}]";
+    let crash = "fault=[{kind='crash', target='Store', at='9h', for='1h'}]";
     let warnings = milk_with(&[crash]).warnings;
     let expected = Warning::TooManyFaulty {
         protocol: "pbft",
-        at: hours(6),
+        at: hours(9),
         faulty: 2,
         bears: 1,
-        validators: 4,
+        validators: 5,
     };
     assert_eq!(warnings, [expected]);
     assert!(
@@ -312,7 +317,9 @@ fn a_committee_that_cannot_change_is_a_warning() {
         assert!(loaded.warnings.ends_with(&stays(protocol)), "{protocol}");
     }
     let loaded = load(&milk(), &[]).expect("it is well-formed");
-    assert_eq!(loaded.plan.changes.len(), 1);
+    let changes = loaded.plan.changes.iter();
+    let changes: Vec<_> = changes.map(|c| (c.at, c.member, c.kind)).collect();
+    assert_eq!(changes, [(hours(12), 4, ChangeKind::Joins)]);
     assert_eq!(loaded.warnings, []);
 }
 

@@ -74,8 +74,8 @@ fn all_problems_are_reported_at_once_in_the_order_of_the_text() {
      help: did you mean "Carrier 2"?
 
      × the golden package never reads this temperature
-        ╭─[bad.toml:153:22]
-    153 │ from_temperature_c = 12
+        ╭─[bad.toml:154:22]
+    154 │ from_temperature_c = 12
         ·                      ──
         ╰────
      help: it reads 8, 9, 11 on its way
@@ -100,7 +100,7 @@ fn wrong_types_are_named() {
        ·            ────
        ╰────
 
-     × `fault.0.at` is a date or time of day, not a string such as "250ms"
+     × `cheat.0.at` is a date or time of day, not a string such as "250ms"
         ╭─[bad.toml:129:6]
     129 │ at = 09:00
         ·      ─────
@@ -500,7 +500,14 @@ fn a_fraud_on_the_golden_package_needs_one() {
 
 #[test]
 fn a_network_without_validators_is_refused() {
-    insta::assert_snapshot!(milk_set(&["member=[{name='A', region='West Europe', validators=0}]", "party=[]", "fault=[]", "cheat=[]", "leg=[]", "cold_chain.owner=A", "cold_chain.observer=A"]), @r"
+    insta::assert_snapshot!(milk_set(&["member=[{name='A', region='West Europe', validators=0}]", "party=[]", "fault=[]", "cheat=[]", "leg=[]", "cold_chain.owner=A", "cold_chain.observer=A"]), @r#"
+     × there is no member "Insurer"
+        ╭─[bad.toml:166:10]
+    166 │ member = "Insurer"
+        ·          ─────────
+        ╰────
+     help: members: A
+
      × nobody runs a validator (n = 0)
       ╭─[--set:1:8]
     1 │ member=[{name='A', region='West Europe', validators=0}]
@@ -514,7 +521,7 @@ fn a_network_without_validators_is_refused() {
       ·     ──
       ╰────
      help: add at least one [[leg]] with a stage, a custodian and a duration
-    ");
+    "#);
 }
 
 #[test]
@@ -526,8 +533,8 @@ fn names_that_look_alike_are_refused() {
     46 │ observer = "Food Safety Authority"
        ·            ───────────────────────
        ╰────
-     help: members and parties: Milk Producer, Food Processing Company, Carrier 2, Store, milk
-           producer, Sto·re
+     help: members and parties: Milk Producer, Food Processing Company, Carrier 2, Store, Insurer,
+           milk  producer, Sto·re
 
      × there is no member or party "Carrier 1"
        ╭─[bad.toml:82:13]
@@ -565,8 +572,8 @@ fn a_run_that_would_never_end_is_refused() {
 #[test]
 fn a_pair_of_regions_without_a_published_latency_is_refused() {
     insta::assert_snapshot!(milk_set(&["member.1.region=Jio India West"]), @r"
-     × the latency between Jio India West and France Central, Germany West Central, North Europe was
-     │ not published
+     × the latency between Jio India West and France Central, Germany West Central, North Europe, UK
+     │ South was not published
       ╭─[--set:1:17]
     1 │ member.1.region=Jio India West
       ·                 ──────────────
@@ -602,7 +609,7 @@ fn the_protocol_parameters_must_fit_together() {
     1 │ gateway.reply_quorum=9
       ·                      ─
       ╰────
-     help: the range is 1 to 4
+     help: the range is 1 to 5
     ");
 }
 

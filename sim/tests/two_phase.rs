@@ -99,7 +99,7 @@ fn weather(seed: u64) -> String {
     ));
     // Faults of one kind come one after another, those of different kinds as they like.
     let mut free = [1_000; 10];
-    for _ in 0..1 + draws.below(5) {
+    for _ in 0..=draws.below(5) {
         fault(&mut draws, n as u64, &mut free, &mut text);
     }
     match draws.below(4) {
@@ -222,7 +222,7 @@ fn after_any_storm_all_pending_work_becomes_final_and_all_states_are_equal() {
             .unwrap_or_else(|_| panic!("{text} is no number"))
     });
     let next = AtomicU64::new(first);
-    let seen = [const { AtomicU64::new(0) }; 3];
+    let totals = [const { AtomicU64::new(0) }; 3];
     let worker = || {
         let mut complaints = Vec::new();
         loop {
@@ -237,7 +237,7 @@ fn after_any_storm_all_pending_work_becomes_final_and_all_states_are_equal() {
                     let news = played.ending.packets.get("NEW-VIEW");
                     let views = news.map_or(0, |count| count.messages);
                     let counts = [summary.submitted, views, plan.faults.len() as u64];
-                    for (total, count) in seen.iter().zip(counts) {
+                    for (total, count) in totals.iter().zip(counts) {
                         total.fetch_add(count, Ordering::Relaxed);
                     }
                     complaints.extend(complaint(&played).map(|why| format!("seed {seed}: {why}")));
@@ -252,7 +252,7 @@ fn after_any_storm_all_pending_work_becomes_final_and_all_states_are_equal() {
         done.flat_map(|worker| worker.join().expect("runs report their breakdowns"))
             .collect()
     });
-    let [submitted, views, faults] = seen.map(AtomicU64::into_inner);
+    let [submitted, views, faults] = totals.map(AtomicU64::into_inner);
     eprintln!(
         "{seeds} storms: {faults} faults, {views} NEW-VIEWs, {submitted} transactions; {} complaints",
         complaints.len()

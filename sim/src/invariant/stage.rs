@@ -115,8 +115,10 @@ impl Stage {
         let (fault, node) = (0, self::node(node));
         let height = Height(height);
         self.tell(Fact::Restarted { fault, node, disk });
-        let note = Note::Recovered { height };
-        self.tell(Fact::Node { node, note });
+        self.tell(Fact::Node {
+            node,
+            note: Note::Recovered { height },
+        });
     }
 
     /// This fault begins and never heals.

@@ -40,6 +40,8 @@ pub(super) struct Host {
     waiting: VecDeque<Input>,
     /// Until when sends and notes wait for the disk.
     pub(super) barrier: Time,
+    /// Groups of actions that wait for it.
+    pub(super) held_back: usize,
     pub(super) usage: Usage,
     /// Height up to which the observers know its chain.
     pub(super) told: Height,
@@ -66,6 +68,7 @@ impl Host {
             free_at: Time::ZERO,
             waiting: VecDeque::new(),
             barrier: Time::ZERO,
+            held_back: 0,
             usage: Usage::default(),
             told: Height(0),
         }
@@ -123,6 +126,7 @@ impl Host {
         self.is_doomed = false;
         self.life += 1;
         self.waiting.clear();
+        self.held_back = 0;
     }
 
     /// The machine starts again with this node, which is busy until `ready` with reading what the disk

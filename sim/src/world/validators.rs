@@ -64,22 +64,36 @@ impl World<'_> {
                         .push(self.now + after, node, node, Event::Timer { life, timer });
                 }
                 Action::Persist(write) => self.persist(node, write),
-                action if host.barrier > self.now => match waiting.last_mut() {
-                    Some((at, list)) if *at == host.barrier => list.push(action),
-                    _ => waiting.push((host.barrier, vec![action])),
-                },
+                // What waits already goes first, also at the very instant at which it may.
+                action if host.barrier > self.now || host.held_back > 0 => {
+                    let at = host.barrier.max(self.now);
+                    match waiting.last_mut() {
+                        Some((due, list)) if *due == at => list.push(action),
+                        _ => waiting.push((at, vec![action])),
+                    }
+                }
                 action => self.take_place(node, action),
             }
         }
-        let life = self.hosts[node.index()].life;
-        for (at, actions) in waiting {
-            self.queue
-                .push(at, node, node, Event::Durable { life, actions });
+        let host = &mut self.hosts[node.index()];
+        host.held_back += waiting.len();
+        let life = host.life;
+        for (at, list) in waiting {
+            self.queue.push(
+                at,
+                node,
+                node,
+                Event::Durable {
+                    life,
+                    actions: list,
+                },
+            );
         }
     }
 
     /// What these actions waited for is durable.
     pub(super) fn durable(&mut self, node: NodeId, actions: Vec<Action>) {
+        self.hosts[node.index()].held_back -= 1;
         for action in actions {
             if self.hosts[node.index()].is_doomed {
                 return;
