@@ -41,12 +41,13 @@ impl Pbft {
         self.mute.is_none() && self.position.is_some()
     }
 
-    /// Another committee is asked how much this replica may have signed; slots count on, so what is
-    /// known stays true.
+    /// Another committee is asked how much this replica may have signed. What the one before said is about
+    /// other quorums, and its members may have stopped long before this one had gone on.
     pub(super) fn wonder_anew(&mut self) {
         let n = self.committee.n();
         if let Some(mute) = &mut self.mute {
             mute.reports = vec![None; n];
+            mute.horizon = None;
         }
     }
 
@@ -90,12 +91,16 @@ impl Pbft {
         // last stable checkpoint: of so many reporters f at least signed it too, and one of them is honest.
         let faulty = self.committee.f();
         let reporters = self.committee.n() + faulty - self.committee.quorum();
-        let interval = self.config.checkpoint_interval;
+        // All who are in this epoch have executed its base; who is not in it knows nothing about it.
+        let (interval, base) = (self.config.checkpoint_interval, self.base);
+        if report.view.epoch() != self.epoch() {
+            return;
+        }
         let Some(mute) = &mut self.mute else { return };
         if report.asks != Asks::InReturn || report.echo < mute.since {
             return;
         }
-        let taken = Seq(report.executed.0 - report.executed.0 % interval);
+        let taken = Seq(report.executed.0 - report.executed.0 % interval).max(base);
         let (c, p) = mute.reports[position].unwrap_or((taken, report.prepared));
         mute.reports[position] = Some((c.min(taken), p.max(report.prepared)));
         let reports = || mute.reports.iter().flatten();
@@ -108,6 +113,7 @@ impl Pbft {
         {
             mute.horizon = Some(Seq(bound.0.saturating_add(self.config.window)));
             self.speak_again(out);
+            self.advance(out);
         }
     }
 
@@ -119,6 +125,9 @@ impl Pbft {
             out.tell(Tale::Unmuted(low));
             self.shorten = true;
             self.rearm(out);
+            // What it passed in silence it agrees to now.
+            self.retreat();
+            self.take_up_new_view(out);
         }
     }
 }

@@ -88,9 +88,11 @@ impl Peers {
         *known = (*known).max(seq);
     }
 
-    /// The highest slot that f+1 members say they executed: one of them is honest.
+    /// The highest slot that f+1 members, or those of the committees around this one, say they executed:
+    /// one of them is honest.
     pub(super) fn executed_by(&self, weak_quorum: usize) -> Seq {
-        let mut executed: Vec<Seq> = self.list.iter().map(|peer| peer.newest.1).collect();
+        let all = self.list.iter().chain(self.others.values());
+        let mut executed: Vec<Seq> = all.map(|peer| peer.newest.1).collect();
         executed.sort_unstable_by(|a, b| b.cmp(a));
         executed.get(weak_quorum - 1).copied().unwrap_or_default()
     }

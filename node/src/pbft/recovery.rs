@@ -135,7 +135,7 @@ impl Pbft {
     }
 
     /// Goes on where the NEW-VIEW of the current view was left.
-    fn take_up_new_view(&mut self, out: &mut Outbox<Self>) {
+    pub(super) fn take_up_new_view(&mut self, out: &mut Outbox<Self>) {
         let Some(message) = self.new_view.clone().filter(|_| self.active) else {
             return;
         };
@@ -165,7 +165,7 @@ impl Pbft {
             Record::NewView(message) => {
                 self.view = message.body().view;
                 self.active = true;
-                self.replay_new_view(message.body());
+                self.replay_new_view(message.body(), out);
                 self.new_view = Some(Arc::clone(message));
             }
             Record::ViewChange(change) => {
@@ -202,8 +202,19 @@ impl Pbft {
         }
     }
 
-    fn replay_new_view(&mut self, message: &NewView) {
+    fn replay_new_view(&mut self, message: &NewView, out: &mut Outbox<Self>) {
         let choice = Choice::of(&message.changes, self.planted);
+        // The checkpoint that the view starts from may not be in the log yet, though votes above it are.
+        if let Some(certificate) = choice.proof
+            && choice.stable > self.log.low()
+        {
+            self.log.raise(choice.stable, self.executed);
+            self.checkpoints.remember_stable(certificate.clone());
+            out.tell(Tale::Stable {
+                seq: choice.stable,
+                digest: certificate.vote().digest,
+            });
+        }
         self.assigned = Seq(choice.stable.0 + choice.slots.len() as u64);
         self.committed = self.log.low();
         self.changes.fill(None);
