@@ -194,7 +194,8 @@ impl Pbft {
     }
 
     /// §4.3: a checkpoint is stable: the watermarks move, by a certificate and by nothing else (R15,
-    /// R16), and older slots go.
+    /// R16), and older slots go. Known limit: a replica whose own CHECKPOINT says otherwise (its execution
+    /// went astray) does not notice here; the observers of state roots do.
     pub(super) fn stable(&mut self, certificate: Certificate, out: &mut Outbox<Self>) {
         let Vote {
             slot: seq, digest, ..

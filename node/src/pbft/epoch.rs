@@ -72,7 +72,9 @@ impl Pbft {
         self.end().is_some_and(|end| block.header().height >= end)
     }
 
-    /// Height of the block that ends this view's chain.
+    /// Height of the block that ends this view's chain. Known limit: of one whose body was dropped with its
+    /// slot before it was executed here, the last executed height stands in. A primary that lags so may
+    /// propose a block that is the next committee's: backups refuse it, and it costs a view change.
     fn tip_height(&self) -> Height {
         if self.tip == self.head {
             return self.results.height;

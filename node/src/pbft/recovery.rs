@@ -47,7 +47,10 @@ impl Pbft {
         self.executed = tip.proof.map_or(Seq(0), |proof| slot_of(proof));
         let term = self.committees.at(tip.block.header().height.next()).clone();
         // Who began with a snapshot may not know where its epoch began. A stable checkpoint says
-        // enough; without one the snapshot's slot stands for the base.
+        // enough; without one the snapshot's slot stands for the base. Known limit: until a checkpoint above
+        // that is stable, its VIEW-CHANGEs and those of the others do not prove each other's checkpoint
+        // (R19, R21), so it is no help in a view change. A snapshot that carries the last proof of the
+        // committee before would mend it.
         let is_stable = |record: &Record| {
             matches!(record, Record::Stable(_)) && record.epoch() == Some(term.epoch)
         };
@@ -72,6 +75,8 @@ impl Pbft {
         self.recall(tip.recent);
         self.skip_to_own_checkpoint(out);
         (self.frontier, self.tip) = (self.executed, self.head);
+        // Known limit: a void slot that was executed, and is prepared in this view but was not committed at
+        // the crash, gets no COMMIT of this replica. Who needs one gets the decision otherwise.
         self.committed = self.committed.max(self.log.low()).max(self.executed);
         self.log.touch(self.executed);
         self.suspicion.enter(self.now);

@@ -70,7 +70,9 @@ impl Pbft {
         self.weigh_view_changes(out);
     }
 
-    /// §4.4: upon receiving VIEW-CHANGE (R21). Of each member only the highest is kept (R37).
+    /// §4.4: upon receiving VIEW-CHANGE (R21). Of each member only the highest is kept (R37). Known limit:
+    /// one that a liar sends for ever higher views is checked in full each time; memory is bounded,
+    /// work is what the link brings.
     pub(super) fn on_view_change(
         &mut self,
         change: &Arc<Signed<ViewChange>>,
