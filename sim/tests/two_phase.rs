@@ -99,13 +99,18 @@ fn weather(seed: u64) -> String {
     ));
     // Faults of one kind come one after another, those of different kinds as they like.
     let mut free = [1_000; 10];
-    for _ in 0..=draws.below(5) {
-        fault(&mut draws, n as u64, &mut free, &mut text);
-    }
-    match draws.below(4) {
+    match draws.below(5) {
         0 => {}
         1 => cheat(&mut draws, "silent-primary", n, &mut text),
+        // As good as one that lies, until it takes part again (R40).
+        2 => {
+            lost_disk(&mut draws, n as u64, &mut text);
+            free[..2].fill(9_000);
+        }
         _ => cheat(&mut draws, "equivocating-primary", n, &mut text),
+    }
+    for _ in 0..=draws.below(5) {
+        fault(&mut draws, n as u64, &mut free, &mut text);
     }
     text.0
 }
@@ -176,6 +181,16 @@ fn cheat(draws: &mut Draws, kind: &str, n: usize, text: &mut Text) {
     let member = draws.below(n as u64);
     text.line(format_args!(
         "[[cheat]]\nkind = \"{kind}\"\nmember = \"M{member}\"\nat = \"1s\""
+    ));
+}
+
+/// A validator loses its disk; it lies beside no other faulty one.
+fn lost_disk(draws: &mut Draws, n: u64, text: &mut Text) {
+    let member = draws.below(n);
+    let disk = draws.one(&["lost", "rolled-back", "rotten"]);
+    let at = 3_000 + draws.below(4_000);
+    text.line(format_args!(
+        "[[fault]]\nkind = \"crash\"\ntarget = \"M{member}\"\ndisk = \"{disk}\"\nat = \"{at}ms\"\nfor = \"1s\""
     ));
 }
 
