@@ -8,7 +8,8 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
-    crypto::{SIGNATURE_LEN, Signable, Signature, Signed},
+    cosigned::Cosigned,
+    crypto::{Signable, Signed},
     membership::Committee,
     transaction::{Outcome, Transition},
     types::{Height, NodeId, TxId},
@@ -62,53 +63,30 @@ impl Signable for Endorsement {
 }
 
 /// One endorsement that several endorsers signed.
-#[derive(Clone, Debug)]
-pub struct Endorsed {
-    endorsement: Endorsement,
-    signatures: Vec<(NodeId, Signature)>,
-}
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Endorsed(Cosigned<Endorsement>);
 
 impl Endorsed {
     /// Puts signatures under one endorsement. `None` if there are none or they differ in what they say.
     pub fn collect<'a>(all: impl IntoIterator<Item = &'a Signed<Endorsement>>) -> Option<Self> {
-        let mut all = all.into_iter();
-        let first = all.next()?;
-        let mut signatures = vec![(first.signer(), first.signature().clone())];
-        for signed in all {
-            if signed.body() != first.body() {
-                return None;
-            }
-            signatures.push((signed.signer(), signed.signature().clone()));
-        }
-        Some(Self {
-            endorsement: first.body().clone(),
-            signatures,
-        })
+        Cosigned::collect(all).map(Self)
     }
 
     /// The effects.
     pub fn endorsement(&self) -> &Endorsement {
-        &self.endorsement
+        &self.0.body
     }
 
     /// Who claims to have signed them.
     pub fn endorsers(&self) -> impl ExactSizeIterator<Item = NodeId> + '_ {
-        self.signatures.iter().map(|(signer, _)| *signer)
+        self.0.signers()
     }
 
     /// How many distinct members of this committee signed them. Whatever else is listed counts for
     /// nothing.
     pub fn signed_by(&self, endorsers: &Committee) -> usize {
-        let mut signers: Vec<_> = self
-            .signatures
-            .iter()
-            .filter(|(signer, signature)| {
-                endorsers.key(*signer).is_some_and(|key| {
-                    signature.verifies(endorsers.chain(), key, signer, &self.endorsement)
-                })
-            })
-            .map(|(signer, _)| *signer)
-            .collect();
+        let genuine = self.0.checked(endorsers).filter(|(_, signed)| *signed);
+        let mut signers: Vec<_> = genuine.map(|(signer, _)| signer).collect();
         signers.sort_unstable();
         signers.dedup();
         signers.len()
@@ -116,37 +94,7 @@ impl Endorsed {
 
     /// Bytes on the wire.
     pub fn wire_len(&self) -> usize {
-        let body = borsh::object_length(&self.endorsement).expect("endorsements are finite");
-        body + 4 + self.signatures.len() * (2 + SIGNATURE_LEN)
-    }
-}
-
-impl BorshSerialize for Endorsed {
-    fn serialize<W: borsh::io::Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
-        self.endorsement.serialize(writer)?;
-        (self.signatures.len() as u32).serialize(writer)?;
-        self.signatures.iter().try_for_each(|(signer, signature)| {
-            signer.serialize(writer)?;
-            signature.write(signer, &self.endorsement, writer)
-        })
-    }
-}
-
-impl BorshDeserialize for Endorsed {
-    fn deserialize_reader<R: borsh::io::Read>(reader: &mut R) -> borsh::io::Result<Self> {
-        let endorsement = Endorsement::deserialize_reader(reader)?;
-        // The count is a claim: entries are read one by one, so a lie costs what its bytes cost.
-        let signatures = (0..u32::deserialize_reader(reader)?)
-            .map(|_| {
-                Ok((
-                    NodeId::deserialize_reader(reader)?,
-                    Signature::read(reader)?,
-                ))
-            })
-            .collect::<borsh::io::Result<_>>()?;
-        Ok(Self {
-            endorsement,
-            signatures,
-        })
+        let body = borsh::object_length(self.endorsement()).expect("endorsements are finite");
+        body + self.0.signatures_len()
     }
 }

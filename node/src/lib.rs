@@ -14,6 +14,7 @@ pub mod central;
 pub mod clique;
 pub mod codec;
 pub mod contracts;
+mod cosigned;
 pub mod crypto;
 pub mod endorsement;
 pub mod engine;

@@ -7,6 +7,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
+    cosigned::Cosigned,
     crypto::{Signable, Signature, Signed},
     membership::Committee,
     types::{Digest, NodeId, Seq, View},
@@ -59,11 +60,8 @@ impl Signable for Vote {
 pub const SIGNED_VOTE_LEN: usize = Vote::WIRE_LEN + 2 + crate::crypto::SIGNATURE_LEN;
 
 /// One vote by many members: self-certifying, an outsider needs only the committee's keys.
-#[derive(Clone, Debug)]
-pub struct Certificate {
-    vote: Vote,
-    signatures: Vec<(NodeId, Signature)>,
-}
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Certificate(Cosigned<Vote>);
 
 /// Why a certificate was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -90,26 +88,21 @@ impl Certificate {
     /// Signers end up in ascending order; the caller guarantees that they are distinct (a
     /// [`Tally`] does).
     pub fn collect<'a>(votes: impl IntoIterator<Item = &'a Signed<Vote>>) -> Option<Self> {
-        let mut votes = votes.into_iter();
-        let first = votes.next()?;
-        let vote = *first.body();
-        let mut signatures = vec![(first.signer(), first.signature().clone())];
-        for signed in votes {
-            assert_eq!(*signed.body(), vote, "a certificate holds one statement");
-            signatures.push((signed.signer(), signed.signature().clone()));
-        }
-        signatures.sort_unstable_by_key(|(signer, _)| *signer);
-        Some(Self { vote, signatures })
+        let mut votes = votes.into_iter().peekable();
+        votes.peek()?;
+        let mut all = Cosigned::collect(votes).expect("a certificate holds one statement");
+        all.signatures.sort_unstable_by_key(|(signer, _)| *signer);
+        Some(Self(all))
     }
 
     /// The statement.
     pub fn vote(&self) -> &Vote {
-        &self.vote
+        &self.0.body
     }
 
     /// Who signed it, ascending.
     pub fn signers(&self) -> impl ExactSizeIterator<Item = NodeId> + '_ {
-        self.signatures.iter().map(|(signer, _)| *signer)
+        self.0.signers()
     }
 
     /// Checks that at least `needed` distinct members of `committee` signed the statement.
@@ -120,7 +113,7 @@ impl Certificate {
 
     /// The part of [`Certificate::verify`] that counts each signer once.
     pub(crate) fn verify_distinct(&self) -> Result<(), CertificateFault> {
-        let mut pairs = self.signatures.windows(2);
+        let mut pairs = self.0.signatures.windows(2);
         match pairs.find(|pair| pair[0].0 >= pair[1].0) {
             Some(pair) => Err(CertificateFault::Repeated(pair[1].0)),
             None => Ok(()),
@@ -133,20 +126,14 @@ impl Certificate {
         committee: &Committee,
         needed: usize,
     ) -> Result<(), CertificateFault> {
-        let found = self.signatures.len();
+        let found = self.0.signatures.len();
         if found < needed {
             return Err(CertificateFault::TooFew { found, needed });
         }
-        self.signatures
-            .iter()
-            .find(|(signer, signature)| {
-                !committee.key(*signer).is_some_and(|key| {
-                    signature.verifies(committee.chain(), key, signer, &self.vote)
-                })
-            })
-            .map_or(Ok(()), |(signer, _)| {
-                Err(CertificateFault::NotSigned(*signer))
-            })
+        match self.0.checked(committee).find(|(_, signed)| !signed) {
+            Some((signer, _)) => Err(CertificateFault::NotSigned(signer)),
+            None => Ok(()),
+        }
     }
 
     /// These signatures under another statement, as a liar would stitch it together. They are made
@@ -154,63 +141,36 @@ impl Certificate {
     #[must_use]
     pub fn misquoted(&self, vote: Vote) -> Self {
         let about = |(signer, signature): &(NodeId, Signature)| {
-            (*signer, signature.in_bytes(signer, &self.vote))
+            (*signer, signature.in_bytes(signer, self.vote()))
         };
-        Self {
-            vote,
-            signatures: self.signatures.iter().map(about).collect(),
-        }
+        Self(Cosigned {
+            body: vote,
+            signatures: self.0.signatures.iter().map(about).collect(),
+        })
     }
 
     /// One member's word as many times as a liar likes.
     #[must_use]
     pub fn repeating(word: &Signed<Vote>, times: usize) -> Self {
         let signature = (word.signer(), word.signature().clone());
-        Self {
-            vote: *word.body(),
+        Self(Cosigned {
+            body: *word.body(),
             signatures: vec![signature; times],
-        }
+        })
     }
 
     /// The first so many of these signatures.
     #[must_use]
     pub fn cut_to(&self, signers: usize) -> Self {
-        Self {
-            vote: self.vote,
-            signatures: self.signatures.iter().take(signers).cloned().collect(),
-        }
+        Self(Cosigned {
+            body: *self.vote(),
+            signatures: self.0.signatures.iter().take(signers).cloned().collect(),
+        })
     }
 
     /// Bytes on the wire.
     pub fn wire_len(&self) -> usize {
-        Vote::WIRE_LEN + 4 + self.signatures.len() * (2 + crate::crypto::SIGNATURE_LEN)
-    }
-}
-
-impl BorshSerialize for Certificate {
-    fn serialize<W: borsh::io::Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
-        self.vote.serialize(writer)?;
-        (self.signatures.len() as u32).serialize(writer)?;
-        self.signatures.iter().try_for_each(|(signer, signature)| {
-            signer.serialize(writer)?;
-            signature.write(signer, &self.vote, writer)
-        })
-    }
-}
-
-impl BorshDeserialize for Certificate {
-    fn deserialize_reader<R: borsh::io::Read>(reader: &mut R) -> borsh::io::Result<Self> {
-        let vote = Vote::deserialize_reader(reader)?;
-        // The count is a claim: entries are read one by one, so a lie costs what its bytes cost.
-        let signatures = (0..u32::deserialize_reader(reader)?)
-            .map(|_| {
-                Ok((
-                    NodeId::deserialize_reader(reader)?,
-                    Signature::read(reader)?,
-                ))
-            })
-            .collect::<borsh::io::Result<_>>()?;
-        Ok(Self { vote, signatures })
+        Vote::WIRE_LEN + self.0.signatures_len()
     }
 }
 
