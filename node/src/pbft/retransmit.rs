@@ -100,6 +100,10 @@ impl Pbft {
             }
         }
         if left(self.peers.looked.0) == 0 && !observes {
+            // Progress does not tell a mute replica how much it may have signed: it asks until it knows.
+            if self.wonders() && !stuck {
+                self.ask_each(out);
+            }
             self.look_after_the_silent(stuck, out);
             self.peers.looked = (now, self.executed);
         }

@@ -4,13 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use consortium_node::{
     block::Block,
-    engine::{Recovery, Tale},
-    pbft::{Config, PbftMessage},
-    types::{NodeId, Seq},
+    engine::{Effect, Engine as _, Recovery, Tale},
+    pbft::{Asks, Config, PbftMessage, Report},
+    types::{Epoch, NodeId, Seq, View},
 };
 
 use crate::{
-    Net, net_with,
+    Net,
+    committees::{epoch, finish, founded, grow},
+    net_with,
+    recovery::check_no_amnesia,
     review::check_certificates,
     script::{Script, block_of},
     support::{DELTA, Sent},
@@ -21,12 +24,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 const BRISK: Config = Config {
     checkpoint_interval: 8,
-    window: 16,
-    pipeline: 3,
-    request_timeout: Duration::from_millis(500),
-    request_deadline: Duration::from_secs(20),
-    view_change_timeout: Duration::from_millis(500),
-    status_interval: Duration::from_millis(200),
+    ..crate::BRISK
 };
 
 #[test]
@@ -194,4 +192,153 @@ fn r24_void_slots_below_an_own_checkpoint_stay_executed_after_a_restart() {
     s.net.crash(1);
     s.net.restart(1, Recovery::Clean);
     assert_eq!(s.engine().executed(), Seq(2));
+}
+
+#[test]
+fn r12_a_crash_before_the_log_is_replaced_does_not_forget_the_checkpoint_of_a_new_view() {
+    let mut net = net_with(4, BRISK);
+    // Replica 3 hears of no checkpoint before a NEW-VIEW brings one.
+    net.tamper = Some(Box::new(|sent: &Sent<PbftMessage>| {
+        let about_states = matches!(
+            &*sent.message,
+            PbftMessage::Checkpoint(_) | PbftMessage::Stable(_)
+        );
+        (!about_states || sent.to != NodeId(3)).then(|| Arc::clone(&sent.message))
+    }));
+    for _ in 0..10 {
+        net.submit();
+        net.run(5 * DELTA);
+    }
+    assert_eq!(net.replica(3).engine.watermarks().0, Seq(0));
+    net.watch = Some(Box::new(|node, effect| {
+        node == NodeId(3) && matches!(effect, Effect::Truncate(_))
+    }));
+    net.crash(0);
+    net.submit();
+    net.run(3 * SECOND);
+    assert!(net.replica(3).crashed, "as it entered the view");
+    net.watch = None;
+    net.restart(3, Recovery::Clean);
+    let engine = &net.replica(3).engine;
+    assert_eq!(engine.status().view, View(1));
+    assert_eq!(
+        engine.watermarks().0,
+        Seq(8),
+        "votes above the old window count"
+    );
+    net.ask_again();
+    net.run(10 * SECOND);
+    net.check_done(&[1, 2, 3]);
+    check_no_amnesia(&net);
+}
+
+#[test]
+fn r40_who_speaks_again_agrees_to_what_it_passed_in_silence() {
+    let patient = Config {
+        request_timeout: 30 * SECOND,
+        request_deadline: 60 * SECOND,
+        ..BRISK
+    };
+    let mut net = net_with(4, patient);
+    for _ in 0..10 {
+        net.submit();
+        net.run(5 * DELTA);
+    }
+    net.crash(3);
+    net.restart(3, Recovery::Lost);
+    net.run(DELTA);
+    net.sync(3, 1);
+    while net.replica(1).engine.executed() < Seq(23) {
+        net.submit();
+        net.run(5 * DELTA);
+    }
+    // Slot 24 is executed and not stable yet; slot 25 is prepared by all who speak, and not decided.
+    net.tamper = Some(Box::new(|sent: &Sent<PbftMessage>| {
+        let lost = match &*sent.message {
+            PbftMessage::Checkpoint(_) => true,
+            PbftMessage::Commit(vote) => vote.body().slot == Seq(25),
+            _ => false,
+        };
+        (!lost).then(|| Arc::clone(&sent.message))
+    }));
+    for _ in 0..2 {
+        net.submit();
+        net.run(5 * DELTA);
+    }
+    assert!(!net.told(3, |tale| matches!(tale, Tale::Unmuted(_))));
+    assert_eq!(net.replica(1).engine.executed(), Seq(24));
+    // Now its COMMIT is needed.
+    net.crash(2);
+    net.tamper = None;
+    net.run(5 * SECOND);
+    assert!(net.told(3, |tale| matches!(tale, Tale::Unmuted(_))));
+    net.check_done(&[0, 1, 3]);
+    assert_eq!(net.replica(1).engine.executed(), Seq(25));
+    assert_eq!(
+        net.replica(1).engine.status().view,
+        View(0),
+        "without another view"
+    );
+}
+
+/// The four others say in return to replica 3 that they are in this epoch and have executed so much.
+fn all_report(net: &mut Net, epoch: Epoch, executed: u64) {
+    for from in [0u16, 1, 2, 4].map(NodeId) {
+        let report = Report {
+            view: View::first_of(epoch),
+            active: true,
+            executed: Seq(executed),
+            stable: Seq(0),
+            prepared: Seq(100),
+            asks: Asks::InReturn,
+            attempt: u64::MAX,
+            echo: u64::MAX,
+            open: Vec::new(),
+        };
+        let signed = net.keys[from.index()].sign(from, report);
+        let status = PbftMessage::Status(Arc::new(signed));
+        net.inject(from, NodeId(3), &status);
+    }
+}
+
+#[test]
+fn r40_a_horizon_belongs_to_its_epoch_whose_window_begins_at_its_base() {
+    // How far replica 3 came; in which epoch the others say that they are, and how far; and whether they
+    // say so before replica 3 knows of epoch 1 again.
+    for (came, said_in, executed, before) in [
+        (14, 1, 11, false),
+        (40, 0, 0, false),
+        (14, 0, 0, true),
+        (40, 0, 0, true),
+    ] {
+        let mut net = founded(4, 5);
+        net.change(3, 12, &[0, 1, 2, 3, 4]);
+        grow(&mut net, 1, came);
+        let (_, high) = net.replica(3).engine.watermarks();
+        net.crash(3);
+        net.groups[3] = 1;
+        net.restart(3, Recovery::Lost);
+        if before {
+            all_report(&mut net, Epoch(said_in), executed);
+        }
+        net.sync(3, 1);
+        assert_eq!(epoch(&net, 3), 1);
+        if !before {
+            all_report(&mut net, Epoch(said_in), executed);
+        }
+        net.groups[3] = 0;
+        grow(&mut net, 1, 120);
+        finish(&mut net, &[0, 1, 2, 3, 4]);
+        let early = |tale: &Tale| matches!(tale, Tale::Unmuted(seq) if *seq < high);
+        assert!(
+            !net.told(3, early),
+            "reports of epoch {said_in}, before: {before}"
+        );
+        let late = |tale: &Tale| matches!(tale, Tale::Unmuted(seq) if *seq >= high);
+        assert!(
+            net.told(3, late),
+            "it speaks again: {came}, {said_in}, {before}"
+        );
+        check_no_amnesia(&net);
+    }
 }

@@ -6,15 +6,14 @@ use consortium_node::{
     block::Block,
     engine::{Engine as _, Message as _, Recovery, Refusal, Tale},
     pbft::{
-        CHECKPOINT, COMMIT, Config, Decided, PREPARE, Pbft, PbftMessage, PrePrepare, Proposal,
-        ViewChange,
+        CHECKPOINT, COMMIT, Decided, PREPARE, Pbft, PbftMessage, PrePrepare, Proposal, ViewChange,
     },
     quorum::{Certificate, Phase, Vote},
     types::{Digest, Epoch, Height, NodeId, Seq, View},
 };
 
 use crate::{
-    Net,
+    BRISK, Net,
     recovery::check_no_amnesia,
     script::{Script, block_of},
     support::DELTA,
@@ -22,18 +21,8 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-const BRISK: Config = Config {
-    checkpoint_interval: 4,
-    window: 16,
-    pipeline: 3,
-    request_timeout: Duration::from_millis(500),
-    request_deadline: Duration::from_secs(20),
-    view_change_timeout: Duration::from_millis(500),
-    status_interval: Duration::from_millis(200),
-};
-
 /// The first `founders` of `n` replicas decide; whoever is behind gets what the others have.
-fn founded(founders: usize, n: usize) -> Net {
+pub(crate) fn founded(founders: usize, n: usize) -> Net {
     let mut net = Net::founded_by(founders, n, |me, key, committee, genesis| {
         Pbft::new(BRISK, me, key, committee, genesis)
     });
@@ -45,12 +34,12 @@ fn height(net: &Net, node: u16) -> u64 {
     net.replica(node).host.chain.len() as u64 - 1
 }
 
-fn epoch(net: &Net, node: u16) -> u32 {
+pub(crate) fn epoch(net: &Net, node: u16) -> u32 {
     net.replica(node).engine.epoch().0
 }
 
 /// Work comes in until `node` has so many blocks.
-fn grow(net: &mut Net, node: u16, to: u64) {
+pub(crate) fn grow(net: &mut Net, node: u16, to: u64) {
     for _ in 0..500 {
         if height(net, node) >= to {
             return;
@@ -62,7 +51,7 @@ fn grow(net: &mut Net, node: u16, to: u64) {
 }
 
 /// One more piece of work, asked for until it is done; then these have equal chains and nothing to do.
-fn finish(net: &mut Net, nodes: &[u16]) {
+pub(crate) fn finish(net: &mut Net, nodes: &[u16]) {
     net.submit();
     for _ in 0..40 {
         net.ask_again();

@@ -17,13 +17,8 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Small checkpoints, so that they take part; a window that nobody falls out of.
 const BRISK: Config = Config {
-    checkpoint_interval: 4,
     window: 128,
-    pipeline: 3,
-    request_timeout: Duration::from_millis(500),
-    request_deadline: Duration::from_secs(20),
-    view_change_timeout: Duration::from_millis(500),
-    status_interval: Duration::from_millis(200),
+    ..crate::BRISK
 };
 
 fn views(net: &Net, node: u16) -> Vec<View> {

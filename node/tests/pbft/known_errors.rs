@@ -11,23 +11,13 @@ use consortium_node::{
 };
 
 use crate::{
-    net_with,
+    BRISK, net_with,
     script::{Script, block_of},
     support::DELTA,
     view_changes::{empty_changes, given, script, view},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-
-const BRISK: Config = Config {
-    checkpoint_interval: 4,
-    window: 16,
-    pipeline: 3,
-    request_timeout: Duration::from_millis(500),
-    request_deadline: Duration::from_secs(20),
-    view_change_timeout: Duration::from_millis(500),
-    status_interval: Duration::from_millis(200),
-};
 
 /// The digest of the last CHECKPOINT that the replica under test said.
 fn own_checkpoint(s: &mut Script) -> Digest {

@@ -22,9 +22,22 @@ mod scripts;
 mod view_changes;
 mod wire;
 
+use std::time::Duration;
+
 use consortium_node::pbft::{Config, Pbft};
 
 type Net = support::Net<Pbft>;
+
+/// Small checkpoints and short timeouts, so that all of them take part.
+const BRISK: Config = Config {
+    checkpoint_interval: 4,
+    window: 16,
+    pipeline: 3,
+    request_timeout: Duration::from_millis(500),
+    request_deadline: Duration::from_secs(20),
+    view_change_timeout: Duration::from_millis(500),
+    status_interval: Duration::from_millis(200),
+};
 
 /// n replicas with the standard configuration.
 fn net(n: usize) -> Net {

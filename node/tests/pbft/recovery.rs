@@ -9,23 +9,13 @@ use consortium_node::{
 };
 
 use crate::{
-    Net,
+    BRISK, Net,
     faults::{clear_up, each_seed, make_liars},
     net_with,
     support::DELTA,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-
-const BRISK: Config = Config {
-    checkpoint_interval: 4,
-    window: 16,
-    pipeline: 3,
-    request_timeout: Duration::from_millis(500),
-    request_deadline: Duration::from_secs(20),
-    view_change_timeout: Duration::from_millis(500),
-    status_interval: Duration::from_millis(200),
-};
 
 /// R12, I10: nobody ever signed two different statements about one slot of one view.
 pub(crate) fn check_no_amnesia(net: &Net) {
