@@ -12,7 +12,7 @@ use crate::{
     block::Block,
     engine::{Effect, Outbox, Refusal, Tale},
     membership::{Committee, Term},
-    types::{Epoch, Height, Seq, View},
+    types::{Epoch, Height, NodeId, Seq, View},
 };
 
 use super::{
@@ -141,7 +141,15 @@ impl Pbft {
         self.changes = vec![None; n];
         self.new_view = None;
         self.missing.clear();
-        self.peers.sit(n);
+        // Who has left may not know it yet, and nobody else speaks to it.
+        let before = self.committees.term(term.epoch.prev());
+        let before = before.filter(|before| before.epoch < term.epoch);
+        let leavers = before
+            .into_iter()
+            .flat_map(|before| before.committee.nodes());
+        let me = self.me;
+        let left = |node: &NodeId| !term.committee.contains(*node) && *node != me;
+        self.peers.sit(n, leavers.filter(left));
         self.wonder_anew();
     }
 

@@ -61,10 +61,10 @@ impl Peers {
         }
     }
 
-    /// Another committee of `n` begins: what it knows is to be learned.
-    pub(super) fn sit(&mut self, n: usize) {
+    /// Another committee of `n` begins, without those who have left: what they know is to be learned.
+    pub(super) fn sit(&mut self, n: usize, left: impl Iterator<Item = NodeId>) {
         self.list = vec![Peer::default(); n];
-        self.others.clear();
+        self.others = left.map(|node| (node, Peer::default())).collect();
         self.progress();
     }
 
@@ -74,6 +74,12 @@ impl Peers {
             Some(position) => &mut self.list[position],
             None => self.others.entry(node).or_default(),
         }
+    }
+
+    /// Those outside the committee that have not said that they have come as far as its epoch.
+    pub(super) fn lingering(&mut self, epoch: Epoch) -> impl Iterator<Item = (NodeId, &mut Peer)> {
+        let others = self.others.iter_mut().map(|(node, peer)| (*node, peer));
+        others.filter(move |(_, peer)| peer.epoch < epoch)
     }
 
     /// Whether f+1 nodes are in a later epoch than this: one of them is honest.

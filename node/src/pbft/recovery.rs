@@ -89,12 +89,13 @@ impl Pbft {
     }
 
     /// Where it stands, and whether it asked for that view: it may have crashed before anybody was told.
+    /// A mute replica did not ask: a NEW-VIEW may hold what it said before it lost its log.
     fn tell_view(&self, out: &mut Outbox<Self>) {
         let asked = self.new_view.iter().any(|message| {
             let mut changes = message.body().changes.iter();
             changes.any(|change| change.signer() == self.me)
         });
-        if !self.active || asked {
+        if self.speaks() && (!self.active || asked) {
             out.tell(Tale::Suspected(self.view));
         }
         if self.active {

@@ -110,8 +110,8 @@ impl Pbft {
         let waiting = self.peers.since.map(left);
         let me = self.position;
         let mut others = self.peers.list.iter().enumerate();
-        let behind =
-            !observes && others.any(|(i, peer)| Some(i) != me && peer.known < self.executed);
+        let behind = others.any(|(i, peer)| Some(i) != me && peer.known < self.executed);
+        let behind = !observes && (behind || self.peers.lingering(self.epoch()).next().is_some());
         let looking = behind.then(|| left(self.peers.looked.0));
         if let Some(next) = waiting.into_iter().chain(looking).min() {
             self.arm_status(next, out);
@@ -133,6 +133,15 @@ impl Pbft {
                 let node = self.node_at(position);
                 self.report_to(node, Asks::You, 0, out);
             }
+        }
+        let mut due = Vec::new();
+        let epoch = self.epoch();
+        for (node, peer) in self.peers.lingering(epoch) {
+            peer.silent = peer.silent.saturating_add(1);
+            due.extend(is_due(peer.silent).then_some(node));
+        }
+        for node in due {
+            self.report_to(node, Asks::You, 0, out);
         }
     }
 

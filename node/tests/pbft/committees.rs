@@ -289,6 +289,28 @@ fn r40_a_member_that_lost_its_disk_in_an_earlier_epoch_is_mute_in_the_next_and_s
 }
 
 #[test]
+fn r34_who_was_cut_off_while_it_was_voted_out_is_told() {
+    let mut net = founded(5, 5);
+    net.change(3, 12, &[0, 1, 2, 3]);
+    grow(&mut net, 1, 8);
+    net.run(SECOND);
+    net.groups[4] = 1;
+    // The others alone have work, so it has no reason to ask.
+    while height(&net, 1) < 13 {
+        let transaction = net.transaction();
+        for node in (0..4).map(NodeId) {
+            net.submit_to(node, &transaction);
+        }
+        net.run(DELTA);
+    }
+    net.run(5 * SECOND);
+    net.groups[4] = 0;
+    net.run(40 * SECOND);
+    assert_eq!(epoch(&net, 4), 1);
+    net.check_done(&[0, 1, 2, 3, 4]);
+}
+
+#[test]
 fn who_missed_the_end_of_an_epoch_gets_its_last_slots_from_those_who_went_on() {
     for (next, cut) in [
         (&[0, 1, 2, 3, 4][..], 3),

@@ -80,7 +80,10 @@ impl Durability {
             Tale::Voted(vote) if vote.phase == COMMIT => Some("COMMIT"),
             Tale::Proposed { .. } => Some("PRE-PREPARE"),
             Tale::Suspected(_) => Some("VIEW-CHANGE"),
-            Tale::Entered { view, leader } if *leader == node && *view > View(0) => {
+            // The first view of a committee begins without one.
+            Tale::Entered { view, leader }
+                if *leader == node && *view > View::first_of(view.epoch()) =>
+            {
                 Some("NEW-VIEW")
             }
             _ => None,

@@ -71,8 +71,12 @@ impl Watermarks {
         }
     }
 
-    /// A validator enters a view: the slots of its committee begin where those of the one before ended.
-    fn entered(&mut self, scene: &Scene<'_>, node: NodeId, view: View) {
+    /// A validator says something in a view: the slots of its committee begin where those of the one
+    /// before ended. Who starts again repeats its votes before it says where it stands.
+    fn speaks_in(&mut self, scene: &Scene<'_>, node: NodeId, view: View) {
+        if view.epoch() == Epoch(0) {
+            return;
+        }
         let term = scene.seen.committees.term(view.epoch());
         let last = term.and_then(|term| self.slots.get(&term.from.prev()));
         if let Some(base) = last {
@@ -98,9 +102,11 @@ impl Invariant for Watermarks {
     fn read(&mut self, scene: &Scene<'_>, court: &mut Court) {
         match scene.tale {
             Some((node, Tale::Voted(vote))) if matches!(vote.phase, PREPARE | COMMIT) => {
+                self.speaks_in(scene, node, vote.view);
                 self.check(scene, node, vote.slot, court);
             }
             Some((node, Tale::Proposed { slot, .. })) => {
+                self.speaks_in(scene, node, slot.view);
                 self.check(scene, node, slot.seq, court);
             }
             Some((node, Tale::Stable { seq, .. })) => {
@@ -112,9 +118,6 @@ impl Invariant for Watermarks {
                     court.violated(scene.at, what);
                 }
                 *low = *seq;
-            }
-            Some((node, Tale::Entered { view, .. })) if view.epoch() > Epoch(0) => {
-                self.entered(scene, node, *view);
             }
             Some(_) => {}
             None => {
