@@ -9,6 +9,7 @@ use consortium_node::{
     engine::{FaultModel, Forks, Kind, Message, ReplyRule, Slot, Status},
     ledger::{Ledger, state::State},
     node::{Actions, Claims, ConsensusPacket, Event, Node, NodeStatus, Packet},
+    quorum::QuorumRule,
     storage::LogRecord,
     types::{Height, LocalTime, NodeId, View},
 };
@@ -89,6 +90,8 @@ impl Node for Toy {
             protocol: "toy",
             faults: FaultModel::Trusted,
             reply: ReplyRule::One,
+            quorum: QuorumRule::Byzantine,
+            finality: None,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     codec,
     quorum::Certificate,
     transaction::Transaction,
-    types::{BlockId, Digest, Height, NodeId, Wall},
+    types::{BlockId, Digest, Epoch, Height, NodeId, Wall},
 };
 
 /// What executing the chain up to a height gave.
@@ -45,6 +45,18 @@ pub struct Header {
     pub extra: Vec<u8>,
 }
 
+impl Header {
+    /// The id of the block with this header.
+    pub fn id(&self) -> BlockId {
+        codec::digest("block", self)
+    }
+
+    /// Bytes on the wire.
+    pub fn wire_len(&self) -> usize {
+        borsh::object_length(self).expect("headers are finite")
+    }
+}
+
 /// A block: header and transactions, with its id and size computed once.
 #[derive(Clone, Debug)]
 pub struct Block {
@@ -64,8 +76,8 @@ impl Block {
     }
 
     fn from_parts(header: Header, transactions: Vec<Arc<Transaction>>) -> Self {
-        let id = codec::digest("block", &header);
-        let fixed = borsh::object_length(&header).expect("headers are finite") + 4;
+        let id = header.id();
+        let fixed = header.wire_len() + 4;
         let wire_len = fixed + transactions.iter().map(|t| t.wire_len()).sum::<usize>();
         Self {
             header,
@@ -193,6 +205,15 @@ pub fn merkle_tree(leaves: impl IntoIterator<Item = Digest>) -> MemoryBackedTree
 pub enum Finality {
     /// A quorum of the committee signed a statement whose digest is the block's id.
     Certificate(Certificate),
+    /// Quorums signed, one after another, blocks that descend from it; by the rule of a chained protocol
+    /// that makes it final.
+    Descendants {
+        /// The blocks that follow it, each the parent of the next.
+        headers: Vec<Header>,
+        /// Certificates for the last so many of these blocks and, if there are more certificates than
+        /// headers, for the block itself; in their order.
+        certificates: Vec<Certificate>,
+    },
     /// The word of the one machine that everyone trusts: nothing that an outsider could check.
     Trusted,
     /// Nothing: the protocol has no finality, and the block was so many blocks deep when somebody
@@ -201,10 +222,23 @@ pub enum Finality {
 }
 
 impl Finality {
+    /// The epoch in which it was signed, if it is.
+    pub fn epoch(&self) -> Option<Epoch> {
+        let newest = match self {
+            Self::Certificate(certificate) => Some(certificate),
+            Self::Descendants { certificates, .. } => certificates.last(),
+            Self::Trusted | Self::Depth(_) => None,
+        };
+        newest.map(|certificate| certificate.vote().view.epoch())
+    }
+
     /// Signatures that a reader checks.
     pub fn signatures(&self) -> usize {
         match self {
             Self::Certificate(certificate) => certificate.signers().len(),
+            Self::Descendants { certificates, .. } => {
+                certificates.iter().map(|one| one.signers().len()).sum()
+            }
             Self::Trusted | Self::Depth(_) => 0,
         }
     }
@@ -213,6 +247,14 @@ impl Finality {
     pub fn wire_len(&self) -> usize {
         match self {
             Self::Certificate(certificate) => 1 + certificate.wire_len(),
+            Self::Descendants {
+                headers,
+                certificates,
+            } => {
+                let headers: usize = headers.iter().map(Header::wire_len).sum();
+                let certificates: usize = certificates.iter().map(Certificate::wire_len).sum();
+                1 + 4 + headers + 4 + certificates
+            }
             Self::Trusted => 1,
             Self::Depth(_) => 9,
         }

@@ -21,8 +21,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crate::{
     block::{Block, Finality, Results},
     crypto::Keypair,
+    ledger::proof::check_finality,
     membership::Committee,
-    quorum::Vote,
+    quorum::{FinalityRule, QuorumRule, Vote},
     rewrite::{Pen, Rewrite},
     storage::Stored,
     types::{BlockId, Digest, Height, LocalTime, Mono, NodeId, Seq, View, Wall},
@@ -486,8 +487,18 @@ pub trait Engine: Sized {
     }
     /// Where transactions go.
     fn relay(&self) -> Relay;
-    /// Whether an outsider who knows the committee of its height may believe that a block is final.
-    fn proves(committee: &Committee, block: &Block, proof: &Finality) -> bool;
+    /// How many of the committee a decision takes.
+    fn quorum(&self) -> QuorumRule;
+    /// What makes a block final in the eyes of an outsider; `None` where there is nothing to check.
+    fn finality(&self) -> Option<FinalityRule>;
+    /// Whether somebody who knows the committee of its height may believe that a block is final. Where
+    /// nobody lies, a word will do.
+    fn proves(&self, committee: &Committee, block: &Block, proof: &Finality) -> bool {
+        let Some(rule) = self.finality() else {
+            return false;
+        };
+        check_finality(block.id(), proof, committee, rule).is_ok()
+    }
     /// Takes one input.
     fn step(&mut self, now: LocalTime, input: Input<'_, Self>, out: &mut Outbox<Self>);
     /// Where it stands.

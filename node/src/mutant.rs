@@ -58,11 +58,45 @@ pub enum Mutant {
     StateTransferTrustsOnePeer,
     /// R16: a proposal above the high watermark is dropped, and never sent again.
     BeyondWindowDropped,
+    /// Raft: a member votes for a candidate whose log is behind its own.
+    VoteWithoutLogCheck,
+    /// Raft: a leader commits an entry of an earlier term by counting its copies (Figure 8).
+    CommitsOlderTermByCount,
+    /// Raft: a vote is not written to the log before it is sent.
+    VoteNotPersisted,
+    /// Raft: a follower keeps entries that contradict the leader's.
+    ConflictingSuffixKept,
+    /// Raft: a leader changes the members before it has committed an entry of its term.
+    ChangeBeforeOwnTermCommit,
+    /// Raft: a leader answers without having asked a quorum whether it still leads.
+    ReadWithoutQuorum,
+    /// IBFT: the lock on a prepared block is forgotten at a round change.
+    LockDropped,
+    /// IBFT: a lock outlives the height for which it was taken.
+    LockNeverReleased,
+    /// QBFT: a proposal of a later round is accepted without the prepared certificate that it needs.
+    RoundChangeUnjustified,
+    /// IBFT: 2f+1 votes decide, however many members there are.
+    QuorumTwoFPlusOne,
+    /// IBFT: a round timer that expires after the decision still asks for a round change.
+    ExpiryAfterImport,
+    /// Tendermint: there is no valid value: a proposer does not take over what it saw two thirds prevote for.
+    PolkaNotRelayed,
+    /// Tendermint: a locked validator prevotes for another value.
+    PrevoteWhileLocked,
+    /// HotStuff: two certified blocks in a row commit, under the locking rule of three.
+    TwoChainCommit,
+    /// HotStuff: a proposal is safe if its certificate is as old as the lock.
+    SafeNodeEqualView,
+    /// HotStuff: a quorum certificate may list one signer again and again.
+    RepeatedSignerInCertificate,
+    /// HotStuff: certified blocks commit although their views do not follow each other.
+    GapInChainCommits,
 }
 
 impl Mutant {
     /// All of them, by their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 37] = [
         Self::PreparedWithOneLess,
         Self::PrimaryPrepareCounts,
         Self::DigestNotCompared,
@@ -83,6 +117,23 @@ impl Mutant {
         Self::SentBeforeDurable,
         Self::StateTransferTrustsOnePeer,
         Self::BeyondWindowDropped,
+        Self::VoteWithoutLogCheck,
+        Self::CommitsOlderTermByCount,
+        Self::VoteNotPersisted,
+        Self::ConflictingSuffixKept,
+        Self::ChangeBeforeOwnTermCommit,
+        Self::ReadWithoutQuorum,
+        Self::LockDropped,
+        Self::LockNeverReleased,
+        Self::RoundChangeUnjustified,
+        Self::QuorumTwoFPlusOne,
+        Self::ExpiryAfterImport,
+        Self::PolkaNotRelayed,
+        Self::PrevoteWhileLocked,
+        Self::TwoChainCommit,
+        Self::SafeNodeEqualView,
+        Self::RepeatedSignerInCertificate,
+        Self::GapInChainCommits,
     ];
 
     /// Its number, from 1.
@@ -98,6 +149,18 @@ impl Mutant {
     /// The rule that it breaks.
     pub const fn rule(self) -> &'static str {
         self.label().1
+    }
+
+    /// The protocol whose rule that is, as scenarios write it.
+    pub const fn protocol(self) -> &'static str {
+        match self.number() {
+            ..=20 => "pbft",
+            21..=26 => "raft",
+            27 | 28 | 30 | 31 => "ibft",
+            29 => "qbft",
+            32 | 33 => "tendermint",
+            _ => "hotstuff",
+        }
     }
 
     const fn label(self) -> (&'static str, &'static str) {
@@ -122,6 +185,23 @@ impl Mutant {
             Self::SentBeforeDurable => ("sent-before-durable", "R12"),
             Self::StateTransferTrustsOnePeer => ("state-transfer-trusts-one-peer", "R38"),
             Self::BeyondWindowDropped => ("beyond-window-dropped", "R16"),
+            Self::VoteWithoutLogCheck => ("vote-without-log-check", "Raft"),
+            Self::CommitsOlderTermByCount => ("commits-older-term-by-count", "Raft"),
+            Self::VoteNotPersisted => ("vote-not-persisted", "Raft"),
+            Self::ConflictingSuffixKept => ("conflicting-suffix-kept", "Raft"),
+            Self::ChangeBeforeOwnTermCommit => ("change-before-own-term-commit", "Raft"),
+            Self::ReadWithoutQuorum => ("read-without-quorum", "Raft"),
+            Self::LockDropped => ("lock-dropped", "IBFT"),
+            Self::LockNeverReleased => ("lock-never-released", "IBFT"),
+            Self::RoundChangeUnjustified => ("round-change-unjustified", "QBFT"),
+            Self::QuorumTwoFPlusOne => ("quorum-2f-plus-one", "IBFT"),
+            Self::ExpiryAfterImport => ("expiry-after-import", "IBFT"),
+            Self::PolkaNotRelayed => ("polka-not-relayed", "Tendermint"),
+            Self::PrevoteWhileLocked => ("prevote-while-locked", "Tendermint"),
+            Self::TwoChainCommit => ("two-chain-commit", "HotStuff"),
+            Self::SafeNodeEqualView => ("safe-node-equal-view", "HotStuff"),
+            Self::RepeatedSignerInCertificate => ("repeated-signer-in-certificate", "HotStuff"),
+            Self::GapInChainCommits => ("gap-in-chain-commits", "HotStuff"),
         }
     }
 }

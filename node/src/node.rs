@@ -17,6 +17,7 @@ use crate::{
     execute_order_validate::RolePacket,
     ledger::{Entry, Ledger},
     membership::Term,
+    quorum::{FinalityRule, QuorumRule},
     rewrite::{Pen, Rewrite},
     storage::{LogRecord, Recovered, Write},
     sync::SyncPacket,
@@ -459,6 +460,10 @@ pub struct Claims {
     pub faults: FaultModel,
     /// When a submitter may rely on an answer.
     pub reply: ReplyRule,
+    /// How many of those who decide a decision takes.
+    pub quorum: QuorumRule,
+    /// What an outsider can check of a decision, if anything.
+    pub finality: Option<FinalityRule>,
 }
 
 /// What runs on a member's machine, whatever protocol it is.

@@ -25,6 +25,64 @@ pub const fn byzantine_quorum(n: usize) -> usize {
     (n + byzantine_faults(n) + 1).div_ceil(2)
 }
 
+/// Majority ⌊n/2⌋+1: any two share a member.
+#[must_use]
+pub const fn majority(n: usize) -> usize {
+    n / 2 + 1
+}
+
+/// More than two thirds, ⌊2n/3⌋+1 = n−f: the quorum of Tendermint and HotStuff.
+#[must_use]
+pub const fn two_thirds(n: usize) -> usize {
+    2 * n / 3 + 1
+}
+
+/// How many of n members a decision takes. Protocols differ, and some were shipped with a rule that is
+/// wrong for some n.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum QuorumRule {
+    /// One machine decides for all.
+    One,
+    /// ⌊n/2⌋+1: enough where nobody lies.
+    Majority,
+    /// ⌈(n+f+1)/2⌉: the least that makes two quorums share f+1 members.
+    Byzantine,
+    /// ⌊2n/3⌋+1 = n−f.
+    TwoThirds,
+    /// ⌈2n/3⌉, as Quorum and Besu compute it.
+    CeilTwoThirds,
+    /// 2f+1: what IBFT was shipped with. Unsafe unless n = 3f+1.
+    TwoFPlusOne,
+}
+
+impl QuorumRule {
+    /// Members that a decision takes among n.
+    #[must_use]
+    pub const fn of(self, n: usize) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Majority => majority(n),
+            Self::Byzantine => byzantine_quorum(n),
+            Self::TwoThirds => two_thirds(n),
+            Self::CeilTwoThirds => (2 * n).div_ceil(3),
+            Self::TwoFPlusOne => 2 * byzantine_faults(n) + 1,
+        }
+    }
+}
+
+/// What makes a block final in the eyes of an outsider who knows the committee.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FinalityRule {
+    /// The phase of the votes.
+    pub phase: Phase,
+    /// How many of the committee must have voted.
+    pub quorum: QuorumRule,
+    /// Blocks in a row, the last of which may descend from the block in question, that need a certificate
+    /// each, in views that follow each other: 1 where votes make a block final by themselves, 2 or 3 in
+    /// chained protocols.
+    pub links: usize,
+}
+
 /// Which question a vote answers. Each protocol names its own; see their chapters.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, BorshSerialize, BorshDeserialize,
@@ -293,6 +351,18 @@ mod tests {
                 "n = {n}"
             );
         }
+    }
+
+    #[test]
+    fn rules_of_thumb_agree_where_they_should_and_differ_where_it_hurts() {
+        for n in 3..=39 {
+            let q = byzantine_quorum(n);
+            assert_eq!(QuorumRule::CeilTwoThirds.of(n), q, "n = {n}");
+            assert_eq!(QuorumRule::TwoThirds.of(n), n - byzantine_faults(n));
+            assert_eq!(QuorumRule::TwoThirds.of(n) > q, n % 3 == 0, "n = {n}");
+        }
+        // Two disjoint halves of six would each be a quorum.
+        assert_eq!(QuorumRule::TwoFPlusOne.of(6), 3);
     }
 
     #[test]

@@ -242,7 +242,13 @@ fn what_makes_a_block_final_is_the_word_of_the_database_and_nobody_elses() {
         Finality::Certificate(word)
     };
     let honest = block(&keys[0], 0, &genesis(), 1);
-    let proves = |block: &Block, proof: &Finality| Central::proves(&committee, block, proof);
+    let database = Central::new(
+        Arc::clone(&committee),
+        NodeId(1),
+        Arc::clone(&keys[1]),
+        &genesis(),
+    );
+    let proves = |block: &Block, proof: &Finality| database.proves(&committee, block, proof);
     assert!(proves(honest.block(), &certificate(&honest)));
     let other = block(&keys[0], 0, &genesis(), 2);
     assert!(

@@ -6,13 +6,12 @@
 use std::sync::Arc;
 
 use consortium_node::{
-    execute_order_validate,
     ledger::{
         Ledger,
         audit::{self, AuditFault, Auditor, Evidence, Page},
         handover,
     },
-    pbft,
+    node::Claims,
     transaction::{Call, Order, Outcome, Transaction, Value},
     types::TxId,
 };
@@ -20,11 +19,16 @@ use consortium_node::{
 use crate::{
     cast::Cast,
     fact::Fact,
-    scenario::plan::{CheatKind, Ordering, Plan, Protocol},
+    scenario::plan::{CheatKind, Plan},
 };
 
 /// Audits the copies that the plan's cheats rewrote, and tells what the auditor found.
-pub fn audit_rewritten_copies(plan: &Plan, cast: &Cast, ledgers: &[Ledger]) -> Vec<Fact> {
+pub fn audit_rewritten_copies(
+    plan: &Plan,
+    cast: &Cast,
+    claims: &Claims,
+    ledgers: &[Ledger],
+) -> Vec<Fact> {
     plan.cheats
         .iter()
         .filter_map(|cheat| match cheat.kind {
@@ -37,7 +41,7 @@ pub fn audit_rewritten_copies(plan: &Plan, cast: &Cast, ledgers: &[Ledger]) -> V
                 let copy = rewritten(cast, ledger, from_dc, to_dc);
                 Some(Fact::Audited {
                     member,
-                    findings: findings(plan, cast, ledger, &copy),
+                    findings: findings(claims, cast, ledger, &copy),
                 })
             }
             _ => None,
@@ -46,24 +50,20 @@ pub fn audit_rewritten_copies(plan: &Plan, cast: &Cast, ledgers: &[Ledger]) -> V
 }
 
 /// What an auditor finds in a copy of this ledger, in words. Empty for a copy that nobody touched.
-pub fn findings(plan: &Plan, cast: &Cast, ledger: &Ledger, copy: &[Page]) -> Vec<String> {
-    let founders = Arc::clone(cast.deciders());
-    let links = ledger.hand_overs().iter().map(Arc::as_ref);
-    let committees = match handover::follow(founders, links, pbft::COMMIT) {
-        Ok(committees) => committees,
-        Err((link, fault)) => return vec![format!("hand-over {}: {fault}", link + 1)],
-    };
-    let evidence = match plan.consensus.protocol {
-        Protocol::Pbft(_) => Evidence::Certificates(&committees, pbft::COMMIT),
-        Protocol::ExecuteOrderValidate(ref roles) => {
-            let phase = match roles.ordering {
-                Ordering::Single(_) => execute_order_validate::ORDERED,
-                Ordering::Pbft(_) => pbft::COMMIT,
-            };
-            Evidence::Certificates(&committees, phase)
+pub fn findings(claims: &Claims, cast: &Cast, ledger: &Ledger, copy: &[Page]) -> Vec<String> {
+    let committees;
+    let evidence = match claims.finality {
+        Some(rule) => {
+            let founders = Arc::clone(cast.deciders());
+            let links = ledger.hand_overs().iter().map(Arc::as_ref);
+            match handover::follow(founders, links, rule) {
+                Ok(followed) => committees = followed,
+                Err((link, fault)) => return vec![format!("hand-over {}: {fault}", link + 1)],
+            }
+            Evidence::Certificates(&committees, rule)
         }
         // A database's word and depth are nothing that an outsider could check.
-        Protocol::Clique(_) | Protocol::Central => Evidence::Nothing,
+        None => Evidence::Nothing,
     };
     let genesis = ledger.genesis().block.id();
     let auditor = Auditor {

@@ -7,8 +7,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use consortium_node::{
     crypto::{Keypair, SignatureMode},
-    execute_order_validate::{Channel, Policy},
+    execute_order_validate::{Channel, ONE_WORD, Policy},
     membership::{Committee, NodeRecord, NodeRole, Party, Permission, Registry},
+    pbft,
     types::{ChainId, MemberId, NodeId, PartyId},
 };
 
@@ -183,6 +184,10 @@ fn channel(plan: &Plan, registry: &Arc<Registry>) -> Option<Arc<Channel>> {
         orderers: committee(NodeRole::Orderer),
         policy: Policy::new(committee(NodeRole::Endorser), roles.policy),
         peers: among(NodeRole::Peer).map(|(id, _)| id).collect(),
+        ordered: match roles.ordering {
+            Ordering::Single(_) => ONE_WORD,
+            Ordering::Pbft(_) => pbft::FINALITY,
+        },
     }))
 }
 

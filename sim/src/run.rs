@@ -58,7 +58,7 @@ pub fn play(plan: &Arc<Plan>, seeds: usize, reached: Arc<AtomicU64>) -> Result<P
         metrics: Metrics::new(Arc::clone(plan), Arc::clone(&cast)),
     };
     let (ending, mut audience) = pump::run(plan, &cast, audience, reached)?;
-    for fact in audit::audit_rewritten_copies(plan, &cast, &ending.ledgers) {
+    for fact in audit::audit_rewritten_copies(plan, &cast, &ending.claims, &ending.ledgers) {
         audience.read(ending.ended, &fact);
     }
     let verdicts = audience.invariants.close(&ending);

@@ -10,7 +10,7 @@ use consortium_node::{
     engine::{Kind, Slot, Tale},
     ledger::Entry,
     node::Note,
-    quorum::Vote,
+    quorum::{Certificate, Vote},
     transaction::Outcome,
     types::{BlockId, Digest, Height, NodeId},
 };
@@ -195,12 +195,25 @@ impl Trace {
             Some(Finality::Depth(depth)) => mixer.pair(2, *depth),
             Some(Finality::Certificate(certificate)) => {
                 mixer.word(3);
-                for signer in certificate.signers() {
-                    mixer.word(u64::from(signer.0));
+                self.certificate(certificate);
+            }
+            Some(Finality::Descendants {
+                headers,
+                certificates,
+            }) => {
+                mixer.pair(4, headers.len() as u64);
+                for certificate in certificates {
+                    self.certificate(certificate);
                 }
-                self.vote(certificate.vote());
             }
         }
+    }
+
+    fn certificate(&mut self, certificate: &Certificate) {
+        for signer in certificate.signers() {
+            self.0.word(u64::from(signer.0));
+        }
+        self.vote(certificate.vote());
     }
 
     fn tale(&mut self, tale: &Tale) {

@@ -12,7 +12,7 @@ use consortium_node::{
         replay,
     },
     membership::{Committee, Registry},
-    pbft::{COMMIT, PREPARE},
+    pbft::{COMMIT, FINALITY, PREPARE},
     quorum::{CertificateFault, Vote},
     transaction::{Call, ContractId, Outcome},
     types::{Height, NodeId, PartyId, TxId},
@@ -94,7 +94,7 @@ fn an_outsider_believes_every_transaction_and_receipt_of_a_correct_member() {
     for (height, tx) in transactions(ledger) {
         let proof = posted(&TransactionProof::new(ledger, &tx).expect("it is final"));
         let header = proof
-            .verify(&outsider.committee, COMMIT)
+            .verify(&outsider.committee, FINALITY)
             .expect("it is true");
         assert_eq!((header.height, proof.transaction().id()), (height, tx));
         assert_eq!(proof.verify_signature(&outsider.registry), Ok(()));
@@ -102,7 +102,7 @@ fn an_outsider_believes_every_transaction_and_receipt_of_a_correct_member() {
         match ReceiptProof::new(ledger, &tx) {
             Ok(proof) => {
                 let proof = posted(&proof);
-                assert_eq!(proof.verify(&outsider.committee, COMMIT), Ok(height));
+                assert_eq!(proof.verify(&outsider.committee, FINALITY), Ok(height));
                 assert_eq!(proof.receipt().tx, tx);
                 told += 1;
                 reverted += u32::from(matches!(proof.receipt().outcome, Outcome::Reverted(_)));
@@ -127,7 +127,7 @@ fn an_outsider_believes_what_the_state_holds_and_what_it_does_not() {
     let (ledger, outsider) = (correct(&played), Outsider::new(&played.cast));
     let contract = contracts::key(golden(&played.cast, ledger));
     let proof = posted(&EntryProof::new(ledger, &contract).expect("final"));
-    let height = proof.verify(&outsider.committee, COMMIT).expect("true");
+    let height = proof.verify(&outsider.committee, FINALITY).expect("true");
     assert!(height < ledger.height(), "results follow their block");
     let state = ledger.state_at(height).expect("kept");
     assert_eq!(
@@ -138,7 +138,7 @@ fn an_outsider_believes_what_the_state_holds_and_what_it_does_not() {
 
     let nobody = replay::key(PartyId(u32::MAX));
     let proof = posted(&EntryProof::new(ledger, &nobody).expect("final"));
-    assert_eq!(proof.verify(&outsider.committee, COMMIT), Ok(height));
+    assert_eq!(proof.verify(&outsider.committee, FINALITY), Ok(height));
     assert_eq!(proof.value(), None);
 }
 
@@ -197,7 +197,7 @@ fn no_byte_of_a_transaction_proof_can_be_changed() {
         let Some(forged) = flipped::<TransactionProof>(&bytes, at) else {
             continue; // not even well-formed
         };
-        let verdict = forged.verify(&outsider.committee, COMMIT).map(|_| ());
+        let verdict = forged.verify(&outsider.committee, FINALITY).map(|_| ());
         let signed = forged.verify_signature(&outsider.registry);
         match verdict {
             Err(ProofFault::OtherBlock { .. }) => {
@@ -246,7 +246,7 @@ fn no_byte_of_a_receipt_or_of_an_entry_can_be_changed() {
     let mut refused = 0;
     for at in 0..bytes.len() {
         let forged = flipped::<ReceiptProof>(&bytes, at);
-        match forged.filter(|forged| forged.verify(&outsider.committee, COMMIT).is_ok()) {
+        match forged.filter(|forged| forged.verify(&outsider.committee, FINALITY).is_ok()) {
             Some(forged) => assert_eq!(forged.receipt(), honest.receipt(), "byte {at}"),
             None => refused += 1,
         }
@@ -260,7 +260,7 @@ fn no_byte_of_a_receipt_or_of_an_entry_can_be_changed() {
     let bytes = codec::encode(&EntryProof::new(ledger, &key).expect("final"));
     for at in 0..bytes.len() {
         let forged = flipped::<EntryProof>(&bytes, at);
-        let believed = forged.is_some_and(|f| f.verify(&outsider.committee, COMMIT).is_ok());
+        let believed = forged.is_some_and(|f| f.verify(&outsider.committee, FINALITY).is_ok());
         assert!(!believed, "byte {at}");
     }
 }
@@ -276,7 +276,7 @@ fn a_proof_holds_for_its_own_committee_phase_and_block_only() {
         Err(ProofFault::WrongPhase(COMMIT))
     );
     let strangers = Outsider::new(&Cast::new(&harness::plan(EVENTFUL, &["seed=24"])));
-    let fault = proof.verify(&strangers.committee, COMMIT).map(|_| ());
+    let fault = proof.verify(&strangers.committee, FINALITY).map(|_| ());
     assert!(
         matches!(
             fault,
@@ -296,7 +296,7 @@ fn a_proof_holds_for_its_own_committee_phase_and_block_only() {
     ]
     .concat();
     let spliced: TransactionProof = codec::decode(&spliced).expect("well-formed");
-    let fault = spliced.verify(&outsider.committee, COMMIT).map(|_| ());
+    let fault = spliced.verify(&outsider.committee, FINALITY).map(|_| ());
     assert!(
         matches!(fault, Err(ProofFault::OtherBlock { .. })),
         "{fault:?}"
@@ -315,7 +315,7 @@ fn a_database_proves_nothing_but_its_word_to_an_outsider() {
     let nothing = Err(ProofFault::WrongPhase(ANNOUNCED));
     let proof = posted(&TransactionProof::new(ledger, &tx).expect("it has its word for it"));
     assert_eq!(
-        proof.verify(&outsider.committee, COMMIT).map(|_| ()),
+        proof.verify(&outsider.committee, FINALITY).map(|_| ()),
         nothing
     );
     assert_eq!(
@@ -325,13 +325,13 @@ fn a_database_proves_nothing_but_its_word_to_an_outsider() {
     );
     let proof = posted(&ReceiptProof::new(ledger, &tx).expect("carried"));
     assert_eq!(
-        proof.verify(&outsider.committee, COMMIT).map(|_| ()),
+        proof.verify(&outsider.committee, FINALITY).map(|_| ()),
         nothing
     );
     let key = contracts::key(golden(&played.cast, ledger));
     let proof = posted(&EntryProof::new(ledger, &key).expect("its word"));
     assert_eq!(
-        proof.verify(&outsider.committee, COMMIT).map(|_| ()),
+        proof.verify(&outsider.committee, FINALITY).map(|_| ()),
         nothing
     );
 }

@@ -42,7 +42,7 @@ use crate::{
         Status, Tale, Ticket, Want,
     },
     membership::Committee,
-    quorum::{Certificate, Phase, Vote},
+    quorum::{Certificate, FinalityRule, Phase, QuorumRule, Vote},
     sealed::SealedBlock,
     types::{BlockId, Height, LocalTime, Mono, NodeId, Seq, View, Wall},
 };
@@ -441,7 +441,15 @@ impl Engine for Central {
     }
 
     /// Whether it is the word of the database.
-    fn proves(committee: &Committee, block: &Block, proof: &Finality) -> bool {
+    fn quorum(&self) -> QuorumRule {
+        QuorumRule::One
+    }
+
+    fn finality(&self) -> Option<FinalityRule> {
+        None
+    }
+
+    fn proves(&self, committee: &Committee, block: &Block, proof: &Finality) -> bool {
         let Finality::Certificate(word) = proof else {
             return false;
         };

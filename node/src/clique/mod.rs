@@ -79,10 +79,11 @@ pub use self::{
     tree::{BATCH, BATCH_BYTES, KEEP, LOCATOR},
 };
 use crate::{
-    block::{Block, Finality},
+    block::Block,
     crypto::Keypair,
     engine::{Engine, FaultModel, Input, Outbox, Relay, ReplyRule, Status, Ticket},
     membership::Committee,
+    quorum::{FinalityRule, QuorumRule},
     sealed::SealedBlock,
     types::{BlockId, LocalTime, Mono, NodeId, View, Wall},
 };
@@ -228,8 +229,12 @@ impl Engine for Clique {
         true
     }
 
-    fn proves(_: &Committee, _: &Block, _: &Finality) -> bool {
-        false
+    fn quorum(&self) -> QuorumRule {
+        QuorumRule::Majority
+    }
+
+    fn finality(&self) -> Option<FinalityRule> {
+        None
     }
 
     fn relay(&self) -> Relay {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{ORDERED, Policy};
 use crate::{
     block::{Block, Finality},
-    engine::{Engine, FaultModel},
+    ledger::proof::check_finality,
     membership::{Committee, Registry},
+    quorum::{FinalityRule, QuorumRule},
     types::NodeId,
 };
 
@@ -21,7 +22,16 @@ pub struct Channel {
     pub policy: Policy,
     /// Who keeps the ledger, ascending; every endorser is among them.
     pub peers: Vec<NodeId>,
+    /// What makes a block ordered: the rule of an engine that bears liars, or else [`ONE_WORD`].
+    pub ordered: FinalityRule,
 }
+
+/// Where orderers do not lie, the word of one is enough.
+pub const ONE_WORD: FinalityRule = FinalityRule {
+    phase: ORDERED,
+    quorum: QuorumRule::One,
+    links: 1,
+};
 
 impl Channel {
     /// The peers that this orderer sends its blocks to. Peers on orderers' machines need no sending;
@@ -54,16 +64,8 @@ impl Channel {
             .copied()
     }
 
-    /// Whether a block is ordered, as far as anyone can tell who knows the orderers: the proof of an
-    /// engine that bears liars, or else the word of one orderer.
-    pub fn proves<E: Engine>(orderers: &Committee, block: &Block, proof: &Finality) -> bool {
-        if E::FAULTS == FaultModel::Byzantine {
-            return E::proves(orderers, block, proof);
-        }
-        let Finality::Certificate(word) = proof else {
-            return false;
-        };
-        let vote = word.vote();
-        vote.phase == ORDERED && vote.digest == block.id() && word.verify(orderers, 1).is_ok()
+    /// Whether a block is ordered, as far as anyone can tell who knows the orderers.
+    pub fn proves(&self, block: &Block, proof: &Finality) -> bool {
+        check_finality(block.id(), proof, &self.orderers, self.ordered).is_ok()
     }
 }

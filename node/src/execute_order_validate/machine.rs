@@ -38,9 +38,8 @@ impl<E: Engine> Machine<E> {
             channel.orderers.contains(id),
             "an orderer's machine runs one"
         );
-        let proves = Channel::proves::<E>;
         Self {
-            peer: Peer::new(id, key, channel, proves, state, validation),
+            peer: Peer::new(id, key, channel, state, validation),
             orderer,
         }
     }
@@ -102,6 +101,8 @@ impl<E: Engine> Node for Machine<E> {
             protocol: NAME,
             faults: E::FAULTS,
             reply: ReplyRule::Commit,
+            quorum: self.peer.channel.ordered.quorum,
+            finality: Some(self.peer.channel.ordered),
         }
     }
 

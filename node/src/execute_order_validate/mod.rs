@@ -64,8 +64,14 @@ mod validation;
 use std::time::Duration;
 
 pub use self::{
-    channel::Channel, machine::Machine, opaque::Opaque, orderer::Orderer, packet::RolePacket,
-    peer::Peer, policy::Policy, validation::Validation,
+    channel::{Channel, ONE_WORD},
+    machine::Machine,
+    opaque::Opaque,
+    orderer::Orderer,
+    packet::RolePacket,
+    peer::Peer,
+    policy::Policy,
+    validation::Validation,
 };
 use crate::quorum::Phase;
 

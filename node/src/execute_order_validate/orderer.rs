@@ -93,7 +93,7 @@ impl<E: Engine> Orderer<E> {
     fn prove(&self, entry: &Entry, actions: &mut Actions) -> Stored {
         let block = Arc::clone(&entry.block);
         if let Some(proof) = &entry.proof
-            && Channel::proves::<E>(&self.channel.orderers, &block, proof)
+            && self.channel.proves(&block, proof)
         {
             let proof = Arc::clone(proof);
             return Stored { block, proof };

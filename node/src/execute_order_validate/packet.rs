@@ -120,10 +120,7 @@ impl RolePacket {
 
 /// Signatures under a block and in it.
 fn signatures(stored: &Stored) -> usize {
-    let under = match &*stored.proof {
-        Finality::Certificate(certificate) => certificate.signers().len(),
-        Finality::Trusted | Finality::Depth(_) => 0,
-    };
+    let under = stored.proof.signatures();
     let transactions = stored.block.transactions().iter();
     under + transactions.map(|one| one.signatures()).sum::<usize>()
 }

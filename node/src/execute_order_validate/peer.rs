@@ -7,12 +7,11 @@ use std::{
 
 use super::{BATCH, BATCH_BYTES, Channel, EARLY, POLL, RolePacket};
 use crate::{
-    block::{Block, Finality},
+    block::Finality,
     contracts::ContractExecutor,
     crypto::Keypair,
     engine::{Refusal, Tale},
     ledger::{Entry, Executor, Ledger, State},
-    membership::Committee,
     node::{Action, Actions, ClientPacket, Note, Packet, ReceiptPage, TimerId},
     storage::{Recovered, Stored, Write},
     types::{Height, LocalTime, Mono, NodeId, TxId},
@@ -21,9 +20,6 @@ use crate::{
 /// The peer's only timer. Engines' timers count up from zero.
 pub(super) const POLL_TIMER: TimerId = TimerId(u64::MAX);
 
-/// Whether these orderers ordered this block.
-pub(super) type Proves = fn(&Committee, &Block, &Finality) -> bool;
-
 /// Ledger and state of one machine.
 pub struct Peer {
     pub(super) id: NodeId,
@@ -31,7 +27,6 @@ pub struct Peer {
     pub(super) channel: Arc<Channel>,
     pub(super) contracts: ContractExecutor,
     pub(super) ledger: Ledger,
-    proves: Proves,
     validation: Arc<dyn Executor>,
     /// Proven blocks above the next height.
     early: BTreeMap<Height, Stored>,
@@ -50,7 +45,6 @@ impl Peer {
         id: NodeId,
         key: Arc<Keypair>,
         channel: Arc<Channel>,
-        proves: Proves,
         state: State,
         validation: Arc<dyn Executor>,
     ) -> Self {
@@ -62,7 +56,6 @@ impl Peer {
             key,
             channel,
             ledger: Ledger::new(state),
-            proves,
             validation,
             early: BTreeMap::new(),
             heard: Mono::default(),
@@ -127,7 +120,7 @@ impl Peer {
         if !block.is_whole() {
             return Err(Refusal::Malformed);
         }
-        if !(self.proves)(&self.channel.orderers, block, &stored.proof) {
+        if !self.channel.proves(block, &stored.proof) {
             return Err(Refusal::BadSignature);
         }
         if let Some(entry) = self.ledger.entry(height) {

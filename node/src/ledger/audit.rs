@@ -15,7 +15,7 @@ use super::{
 use crate::{
     block::{Block, Finality, Results},
     membership::{Committees, Registry},
-    quorum::Phase,
+    quorum::FinalityRule,
     transaction::{Order, Outcome, Transaction},
     types::{BlockId, Height, PartyId, TxId},
 };
@@ -51,8 +51,8 @@ pub fn first_difference(one: &[Page], other: &[Page]) -> Option<Height> {
 /// What every block above genesis must show.
 #[derive(Clone, Copy, Debug)]
 pub enum Evidence<'a> {
-    /// A certificate of the committee of its height, in the phase that makes its blocks final.
-    Certificates(&'a Committees, Phase),
+    /// What makes its blocks final, signed by the committee of its height.
+    Certificates(&'a Committees, FinalityRule),
     /// Nothing: the protocol leaves no evidence of finality. Comparing copies is all that is left.
     Nothing,
 }
@@ -189,12 +189,12 @@ impl Auditor<'_> {
                 });
             }
         }
-        if let Evidence::Certificates(committees, commit) = self.evidence {
+        if let Evidence::Certificates(committees, rule) = self.evidence {
             let committee = &committees.at(height).committee;
             match &page.proof {
                 None => report(AuditFault::Unproven),
                 Some(proof) => {
-                    let checked = check_finality(page.block.id(), proof, committee, commit);
+                    let checked = check_finality(page.block.id(), proof, committee, rule);
                     checked.unwrap_or_else(|fault| report(AuditFault::Finality(fault)));
                 }
             }

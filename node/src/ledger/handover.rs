@@ -16,10 +16,9 @@ use super::{
     proof::{EntryProof, ProofFault, ProofGap},
 };
 use crate::{
-    block::Finality,
     codec,
     membership::{Committee, CommitteeFault, Committees, Seats, Term},
-    quorum::Phase,
+    quorum::FinalityRule,
     types::{Epoch, Height},
 };
 
@@ -65,21 +64,19 @@ impl HandOver {
         Ok(Self { seats })
     }
 
-    /// Who comes next, if the committee of `term` says so in votes of the phase that makes blocks final.
-    pub fn verify(&self, term: &Term, commit: Phase) -> Result<Term, HandOverFault> {
+    /// Who comes next, if the committee of `term` says so by the rule that makes its blocks final.
+    pub fn verify(&self, term: &Term, rule: FinalityRule) -> Result<Term, HandOverFault> {
         let epoch = term.epoch.next();
         if self.seats.key() != Seats::key(epoch) {
             return Err(HandOverFault::OtherKey(term.epoch));
         }
-        let Finality::Certificate(certificate) = &*self.seats.block().finality else {
-            return Err(ProofFault::NothingToCheck.into());
-        };
-        let found = certificate.vote().view.epoch();
+        let finality = &*self.seats.block().finality;
+        let found = finality.epoch().ok_or(ProofFault::NothingToCheck)?;
         if found != term.epoch {
             let needed = term.epoch;
             return Err(HandOverFault::WrongEpoch { found, needed });
         }
-        self.seats.verify(&term.committee, commit)?;
+        self.seats.verify(&term.committee, rule)?;
         let value = self.seats.value().ok_or(HandOverFault::NoSeats)?;
         let seats: Seats = codec::decode(value).map_err(|_| HandOverFault::NoSeats)?;
         let height = self.seats.block().header.height;
@@ -99,12 +96,12 @@ impl HandOver {
 pub fn follow<'a>(
     founders: Arc<Committee>,
     links: impl IntoIterator<Item = &'a HandOver>,
-    commit: Phase,
+    rule: FinalityRule,
 ) -> Result<Committees, (usize, HandOverFault)> {
     let mut committees = Committees::new(founders);
     for (place, link) in links.into_iter().enumerate() {
         let next = link
-            .verify(committees.newest(), commit)
+            .verify(committees.newest(), rule)
             .map_err(|fault| (place, fault))?;
         committees.schedule(next.from, next.committee);
     }

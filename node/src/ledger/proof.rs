@@ -14,9 +14,8 @@ use sha2::Sha256;
 use super::{Entry, Ledger, StateProof, receipt_digest};
 use crate::{
     block::{self, Finality, Header},
-    codec,
     membership::{Committee, Registry},
-    quorum::{CertificateFault, Phase},
+    quorum::{Certificate, CertificateFault, FinalityRule, Phase},
     transaction::{Receipt, Transaction},
     types::{BlockId, Digest, Height, PartyId, TxId},
 };
@@ -58,6 +57,12 @@ pub enum ProofFault {
     /// The certificate does not hold.
     #[error("certificate: {0}")]
     Certificate(#[from] CertificateFault),
+    /// The certified blocks are not a chain that descends from the block, or too few.
+    #[error("what is certified does not descend from the block in one chain")]
+    NotLinked,
+    /// The chain has a gap: what it certifies may not be final.
+    #[error("the certified views do not follow each other")]
+    NotConsecutive,
     /// The Merkle path does not lead to the header's root.
     #[error("the path does not lead to the header's root")]
     NotIncluded,
@@ -66,21 +71,38 @@ pub enum ProofFault {
     NotSigned(PartyId),
 }
 
-/// Checks that a block is final: a quorum of the committee signed, in the phase that makes this
-/// protocol's blocks final, a statement whose digest is the block's id.
+/// Checks that a block is final: by the protocol's rule, a quorum of the committee signed a statement whose
+/// digest is the block's id, or a chain of blocks that ends in such statements descends from it.
 ///
 /// The phase matters: a quorum that prepared a block has not committed it.
 pub fn check_finality(
     block: BlockId,
     proof: &Finality,
     committee: &Committee,
-    commit: Phase,
+    rule: FinalityRule,
 ) -> Result<(), ProofFault> {
-    let Finality::Certificate(certificate) = proof else {
-        return Err(ProofFault::NothingToCheck);
-    };
+    match proof {
+        Finality::Certificate(certificate) if rule.links == 1 => {
+            check_certificate(block, certificate, committee, rule)
+        }
+        Finality::Descendants {
+            headers,
+            certificates,
+        } => check_descendants(block, headers, certificates, committee, rule),
+        Finality::Certificate(_) | Finality::Trusted | Finality::Depth(_) => {
+            Err(ProofFault::NothingToCheck)
+        }
+    }
+}
+
+fn check_certificate(
+    block: BlockId,
+    certificate: &Certificate,
+    committee: &Committee,
+    rule: FinalityRule,
+) -> Result<(), ProofFault> {
     let vote = certificate.vote();
-    if vote.phase != commit {
+    if vote.phase != rule.phase {
         return Err(ProofFault::WrongPhase(vote.phase));
     }
     if vote.digest != block {
@@ -89,7 +111,38 @@ pub fn check_finality(
             block,
         });
     }
-    Ok(certificate.verify(committee, committee.quorum())?)
+    Ok(certificate.verify(committee, rule.quorum.of(committee.n()))?)
+}
+
+/// The rule of chained protocols: so many certified blocks in a row, in views that follow each other.
+fn check_descendants(
+    block: BlockId,
+    headers: &[Header],
+    certificates: &[Certificate],
+    committee: &Committee,
+    rule: FinalityRule,
+) -> Result<(), ProofFault> {
+    let mut chain = vec![block];
+    for header in headers {
+        if Some(&header.parent) != chain.last() {
+            return Err(ProofFault::NotLinked);
+        }
+        chain.push(header.id());
+    }
+    if certificates.len() != rule.links || chain.len() < rule.links {
+        return Err(ProofFault::NotLinked);
+    }
+    let certified = &chain[chain.len() - rule.links..];
+    for (id, certificate) in certified.iter().zip(certificates) {
+        check_certificate(*id, certificate, committee, rule)?;
+    }
+    let views = certificates.windows(2);
+    let mut views = views.map(|pair| (pair[0].vote().view, pair[1].vote().view));
+    if views.all(|(view, next)| next == view.next()) {
+        Ok(())
+    } else {
+        Err(ProofFault::NotConsecutive)
+    }
 }
 
 /// A header with the reason to believe that it is final.
@@ -121,9 +174,9 @@ impl FinalHeader {
     }
 
     /// Checks that it is final; see [`check_finality`].
-    pub fn verify(&self, committee: &Committee, commit: Phase) -> Result<&Header, ProofFault> {
-        let id = codec::digest("block", &self.header);
-        check_finality(id, &self.finality, committee, commit)?;
+    pub fn verify(&self, committee: &Committee, rule: FinalityRule) -> Result<&Header, ProofFault> {
+        let id = self.header.id();
+        check_finality(id, &self.finality, committee, rule)?;
         Ok(&self.header)
     }
 }
@@ -183,8 +236,8 @@ impl TransactionProof {
     }
 
     /// Checks that the committee ordered this transaction. Returns the header of its block.
-    pub fn verify(&self, committee: &Committee, commit: Phase) -> Result<&Header, ProofFault> {
-        let header = self.block.verify(committee, commit)?;
+    pub fn verify(&self, committee: &Committee, rule: FinalityRule) -> Result<&Header, ProofFault> {
+        let header = self.block.verify(committee, rule)?;
         self.inclusion
             .verify(&header.transactions_root, self.transaction.leaf())?;
         Ok(header)
@@ -226,8 +279,8 @@ impl ReceiptProof {
     }
 
     /// Checks that this is what became of the transaction. Returns the height that it executed at.
-    pub fn verify(&self, committee: &Committee, commit: Phase) -> Result<Height, ProofFault> {
-        let results = self.block.verify(committee, commit)?.results;
+    pub fn verify(&self, committee: &Committee, rule: FinalityRule) -> Result<Height, ProofFault> {
+        let results = self.block.verify(committee, rule)?.results;
         self.inclusion
             .verify(&results.receipts_root, receipt_digest(&self.receipt))?;
         Ok(results.height)
@@ -282,8 +335,8 @@ impl EntryProof {
     }
 
     /// Checks that this is what the state holds. Returns the height after which it does.
-    pub fn verify(&self, committee: &Committee, commit: Phase) -> Result<Height, ProofFault> {
-        let results = self.block.verify(committee, commit)?.results;
+    pub fn verify(&self, committee: &Committee, rule: FinalityRule) -> Result<Height, ProofFault> {
+        let results = self.block.verify(committee, rule)?.results;
         if self
             .path
             .verify(&results.state_root, &self.key, self.value.as_deref())

@@ -135,18 +135,18 @@ mod view_change;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
-    block::{Block, Finality, Results},
+    block::Results,
     crypto::{Keypair, Signable, Signed},
     engine::{Effect, Engine, FaultModel, Input, Outbox, Relay, ReplyRule, Status, Tale, Ticket},
-    ledger::proof::check_finality,
     membership::{Committee, Committees},
     mutant::Planted,
+    quorum::{FinalityRule, QuorumRule},
     types::{BlockId, LocalTime, Mono, NodeId, Seq, View},
 };
 
 pub use message::{
-    Asks, CHECKPOINT, COMMIT, Decided, Fetch, Lacks, NewView, PREPARE, PbftMessage, PrePrepare,
-    Prepared, Proposal, Record, Report, ViewChange,
+    Asks, CHECKPOINT, COMMIT, Decided, FINALITY, Fetch, Lacks, NewView, PREPARE, PbftMessage,
+    PrePrepare, Prepared, Proposal, Record, Report, ViewChange,
 };
 
 use checkpoint::Checkpoints;
@@ -408,8 +408,12 @@ impl Engine for Pbft {
         ReplyRule::WeakQuorum
     }
 
-    fn proves(committee: &Committee, block: &Block, proof: &Finality) -> bool {
-        check_finality(block.id(), proof, committee, COMMIT).is_ok()
+    fn quorum(&self) -> QuorumRule {
+        QuorumRule::Byzantine
+    }
+
+    fn finality(&self) -> Option<FinalityRule> {
+        Some(FINALITY)
     }
 
     fn relay(&self) -> Relay {

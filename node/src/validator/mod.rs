@@ -366,6 +366,8 @@ impl<E: Engine> Node for Validator<E> {
             protocol: E::NAME,
             faults: E::FAULTS,
             reply: self.engine.reply_rule(),
+            quorum: self.engine.quorum(),
+            finality: self.engine.finality(),
         }
     }
 

@@ -208,7 +208,10 @@ impl<E: Engine> Net<E> {
             }
             Effect::Final { block, proof } => {
                 let committee = super::committee(self.groups.len());
-                assert!(E::proves(&committee, &block, &proof), "a proof that holds");
+                assert!(
+                    replica.engine.proves(&committee, &block, &proof),
+                    "a proof that holds"
+                );
                 host.finals += 1;
                 let at = host.durable_ns.max(self.now_ns);
                 self.schedule(at, node, Event::Apply(block));

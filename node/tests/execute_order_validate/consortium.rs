@@ -76,6 +76,7 @@ pub(crate) fn channel() -> Arc<Channel> {
         orderers: committee([0]),
         policy: Policy::new(committee([0, 1]), 2),
         peers: (0..PEERS).map(NodeId).collect(),
+        ordered: ONE_WORD,
     })
 }
 

@@ -12,6 +12,7 @@ use consortium_node::{
         },
         proof::ProofFault,
     },
+    pbft::FINALITY,
     quorum::CertificateFault,
     transaction::{Call, Order, Transaction, Value},
     types::{Digest, Height},
@@ -23,7 +24,7 @@ fn with_certificates(consortium: &Consortium) -> Auditor<'_> {
     Auditor {
         genesis: Block::genesis(State::new().root()).id(),
         registry: consortium.registry(),
-        evidence: Evidence::Certificates(&consortium.committees, COMMIT),
+        evidence: Evidence::Certificates(&consortium.committees, FINALITY),
         replay: None,
     }
 }

@@ -18,6 +18,7 @@ use consortium_node::{
     membership::{
         Committee, Committees, NodeRecord, NodeRole, Party, Permission, Registry, Seats, Term,
     },
+    pbft::FINALITY,
     quorum::{Certificate, CertificateFault, Vote},
     transaction::{Call, Transaction},
     types::{Epoch, Height, MemberId, NodeId, PartyId, Seq, View},
@@ -185,7 +186,7 @@ fn a_client_that_knows_the_founders_learns_who_decides_today() {
     let chain = Chain::with_changes();
     let links = chain.links();
     assert_eq!(links.len(), 3);
-    let learned = follow(founders_of(&chain), &links, COMMIT).expect("each link holds");
+    let learned = follow(founders_of(&chain), &links, FINALITY).expect("each link holds");
     let seen = |committees: &Committees| -> Vec<_> {
         let terms = committees.terms().iter();
         terms
@@ -214,13 +215,13 @@ fn the_last_header_of_a_term_carries_the_change_at_the_latest() {
     chain.change(7, &[0, 1, 2]);
     let early = HandOver::new(&chain.ledger, Epoch(1)).expect("a proof of absence");
     assert_eq!(
-        early.verify(&chain.founders(), COMMIT).err(),
+        early.verify(&chain.founders(), FINALITY).err(),
         Some(HandOverFault::NoSeats),
         "the header of height 4 carries the results of height 3"
     );
     chain.grow_to(6);
     let next = chain.links()[0]
-        .verify(&chain.founders(), COMMIT)
+        .verify(&chain.founders(), FINALITY)
         .expect("it holds");
     assert_eq!(
         (next.epoch, next.from, next.committee.n()),
@@ -234,7 +235,7 @@ fn links_out_of_order_or_left_out_are_refused() {
     let links = chain.links();
     for (order, place) in [(&[1, 0][..], 0), (&[0, 2], 1), (&[0, 0], 1), (&[2], 0)] {
         let shuffled: Vec<_> = order.iter().map(|at: &usize| links[*at].clone()).collect();
-        let refused = follow(founders_of(&chain), &shuffled, COMMIT).err();
+        let refused = follow(founders_of(&chain), &shuffled, FINALITY).err();
         let fault = HandOverFault::OtherKey(Epoch(place as u32));
         assert_eq!(refused, Some((place, fault)));
     }
@@ -244,9 +245,13 @@ fn links_out_of_order_or_left_out_are_refused() {
 fn a_link_needs_a_quorum_of_the_committee_that_hands_over() {
     let founders = Chain::new().founders();
     let epoch = View::first_of(Epoch(0));
-    assert!(forged(&[0, 1, 2], epoch).verify(&founders, COMMIT).is_ok());
+    assert!(
+        forged(&[0, 1, 2], epoch)
+            .verify(&founders, FINALITY)
+            .is_ok()
+    );
     let (found, needed) = (2, 3);
-    let refused = |by: &[u16]| forged(by, epoch).verify(&founders, COMMIT).err();
+    let refused = |by: &[u16]| forged(by, epoch).verify(&founders, FINALITY).err();
     let proof = |fault: CertificateFault| Some(HandOverFault::Proof(fault.into()));
     let too_few = CertificateFault::TooFew { found, needed };
     assert_eq!(refused(&[0, 1]), proof(too_few));
@@ -266,7 +271,7 @@ fn votes_of_another_epoch_hand_nothing_over() {
     let link = forged(&[0, 1, 2], View::first_of(Epoch(1)));
     let (found, needed) = (Epoch(1), Epoch(0));
     assert_eq!(
-        link.verify(&founders, COMMIT).err(),
+        link.verify(&founders, FINALITY).err(),
         Some(HandOverFault::WrongEpoch { found, needed })
     );
 }
@@ -281,7 +286,7 @@ fn a_committee_cannot_name_another_successor_once_its_term_is_over() {
     let finality = certify(block.id(), View(0), &[0, 1, 2].map(NodeId));
     chain.ledger.append(block, Some(finality), &chain.executor);
     let link = HandOver::new(&chain.ledger, Epoch(1)).expect("carried");
-    let refused = link.verify(&chain.founders(), COMMIT).err();
+    let refused = link.verify(&chain.founders(), FINALITY).err();
     assert_eq!(refused, Some(HandOverFault::OutOfTerm(Height(10))));
 }
 
@@ -303,7 +308,7 @@ fn no_changed_byte_makes_a_link_to_somebody_else() {
         let mut bytes = link.clone();
         bytes[at] ^= 1 << (at % 8);
         if let Ok(forged) = codec::decode::<HandOver>(&bytes)
-            && let Ok(next) = forged.verify(&founders, COMMIT)
+            && let Ok(next) = forged.verify(&founders, FINALITY)
         {
             // A view's round is no part of what the header says, but of what was signed.
             assert_eq!(next.from, truth.from, "byte {at}");
@@ -324,7 +329,7 @@ fn where_nothing_was_scheduled_there_is_no_link() {
     let mut chain = Chain::new();
     chain.grow_to(3);
     let absent = HandOver::new(&chain.ledger, Epoch(1)).expect("a proof of absence");
-    let refused = absent.verify(&chain.founders(), COMMIT).err();
+    let refused = absent.verify(&chain.founders(), FINALITY).err();
     assert_eq!(refused, Some(HandOverFault::NoSeats));
     assert!(chain.ledger.state().get(&Seats::key(Epoch(1))).is_none());
 }

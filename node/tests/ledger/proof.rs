@@ -13,6 +13,7 @@ use consortium_node::{
         replay,
     },
     membership::Committee,
+    pbft::FINALITY,
     quorum::{CertificateFault, Phase},
     transaction::{ContractId, Outcome},
     types::{Digest, Height, NodeId},
@@ -35,7 +36,7 @@ fn an_outsider_believes_that_a_transaction_was_ordered() {
         let tx = tx_at(&ledger, height, place);
         let proof = over_the_wire(&TransactionProof::new(&ledger, &tx).expect("final"));
         assert_eq!(proof.transaction().id(), tx);
-        let header = proof.verify(&consortium.committee, COMMIT).expect("true");
+        let header = proof.verify(&consortium.committee, FINALITY).expect("true");
         assert_eq!(header.height, Height(height));
         assert_eq!(proof.verify_signature(consortium.registry()), Ok(()));
     }
@@ -51,7 +52,7 @@ fn an_outsider_believes_what_became_of_a_transaction() {
         (proof.receipt().tx, &proof.receipt().outcome),
         (tx, &Outcome::Ok)
     );
-    assert_eq!(proof.verify(&consortium.committee, COMMIT), Ok(Height(2)));
+    assert_eq!(proof.verify(&consortium.committee, FINALITY), Ok(Height(2)));
 }
 
 #[test]
@@ -61,7 +62,7 @@ fn an_outsider_believes_what_the_state_holds_and_what_it_does_not() {
     let contract = ContractId(tx_at(&ledger, 1, 0));
     let key = contracts::key(contract);
     let proof = over_the_wire(&EntryProof::new(&ledger, &key).expect("final"));
-    assert_eq!(proof.verify(&consortium.committee, COMMIT), Ok(Height(3)));
+    assert_eq!(proof.verify(&consortium.committee, FINALITY), Ok(Height(3)));
     assert_eq!(
         (proof.key(), proof.value()),
         (&key[..], ledger.state().get(&key))
@@ -70,7 +71,7 @@ fn an_outsider_believes_what_the_state_holds_and_what_it_does_not() {
 
     let absent = replay::key(CARRIER);
     let proof = over_the_wire(&EntryProof::new(&ledger, &absent).expect("final"));
-    assert_eq!(proof.verify(&consortium.committee, COMMIT), Ok(Height(3)));
+    assert_eq!(proof.verify(&consortium.committee, FINALITY), Ok(Height(3)));
     assert_eq!(proof.value(), None);
 }
 
@@ -91,7 +92,7 @@ fn no_changed_byte_makes_a_proof_of_something_else() {
     };
     for at in 0..transaction.len() {
         if let Ok(proof) = codec::decode::<TransactionProof>(&flipped(&transaction, at))
-            && proof.verify(committee, COMMIT).is_ok()
+            && proof.verify(committee, FINALITY).is_ok()
             && proof.verify_signature(registry).is_ok()
         {
             assert_eq!(proof.transaction().id(), tx, "byte {at}");
@@ -99,7 +100,7 @@ fn no_changed_byte_makes_a_proof_of_something_else() {
     }
     for at in 0..receipt.len() {
         if let Ok(proof) = codec::decode::<ReceiptProof>(&flipped(&receipt, at))
-            && proof.verify(committee, COMMIT).is_ok()
+            && proof.verify(committee, FINALITY).is_ok()
         {
             let told = ledger.receipt(&tx).map(|(_, receipt)| receipt);
             assert_eq!(Some(proof.receipt()), told, "byte {at}");
@@ -107,7 +108,7 @@ fn no_changed_byte_makes_a_proof_of_something_else() {
     }
     for at in 0..entry.len() {
         if let Ok(proof) = codec::decode::<EntryProof>(&flipped(&entry, at)) {
-            assert!(proof.verify(committee, COMMIT).is_err(), "byte {at}");
+            assert!(proof.verify(committee, FINALITY).is_err(), "byte {at}");
         }
     }
 }
@@ -119,7 +120,7 @@ fn i9_a_certificate_needs_a_quorum_of_the_committee_in_the_right_phase() {
     let ledger = consortium.voyage();
     let block = ledger.head().block.id();
     let below = ledger.entry(Height(3)).expect("there").block.id();
-    let check = |finality: &Finality| check_finality(block, finality, committee, COMMIT);
+    let check = |finality: &Finality| check_finality(block, finality, committee, FINALITY);
     let certified = |digest, phase, by: &[usize]| {
         check(&Finality::Certificate(
             consortium.certificate(digest, phase, by),
@@ -161,7 +162,7 @@ fn another_committee_does_not_vouch() {
     });
     let strangers = Committee::new(CHAIN, members.collect());
     let fault = CertificateFault::NotSigned(NodeId(0)).into();
-    assert_eq!(proof.verify(&strangers, COMMIT).err(), Some(fault));
+    assert_eq!(proof.verify(&strangers, FINALITY).err(), Some(fault));
     assert_eq!(
         proof.verify(&consortium.committee, Phase(9)).err(),
         Some(ProofFault::WrongPhase(COMMIT))
@@ -181,7 +182,7 @@ fn a_proof_without_evidence_says_so() {
     );
     let proof = TransactionProof::new(&ledger, &created.id()).expect("final by fiat");
     assert_eq!(
-        proof.verify(&consortium.committee, COMMIT).err(),
+        proof.verify(&consortium.committee, FINALITY).err(),
         Some(ProofFault::NothingToCheck)
     );
 }
@@ -234,6 +235,6 @@ fn results_that_a_proposer_skipped_are_carried_by_nobody() {
     );
     let contract = contracts::key(ContractId(created.id()));
     let proof = EntryProof::new(&ledger, &contract).expect("the state is carried later");
-    assert_eq!(proof.verify(&consortium.committee, COMMIT), Ok(Height(2)));
+    assert_eq!(proof.verify(&consortium.committee, FINALITY), Ok(Height(2)));
     assert!(proof.value().is_some());
 }

@@ -167,7 +167,7 @@ pub(crate) fn check_certificates(net: &Net) {
         if said.len() >= net.committee.quorum() && vote.digest != Digest::ZERO && !on_chain {
             let certificate = Certificate::collect(said.values()).expect("a quorum");
             let proof = Finality::Certificate(certificate);
-            let believed = check_finality(vote.digest, &proof, &net.committee, COMMIT);
+            let believed = check_finality(vote.digest, &proof, &net.committee, FINALITY);
             panic!("{vote:?} is off the chain, and an outsider says {believed:?}");
         }
     }

@@ -96,8 +96,12 @@ impl Engine for Follower {
         Relay::Leader
     }
 
-    fn proves(committee: &Committee, block: &Block, proof: &Finality) -> bool {
-        check_finality(block.id(), proof, committee, COMMIT).is_ok()
+    fn quorum(&self) -> QuorumRule {
+        QuorumRule::Byzantine
+    }
+
+    fn finality(&self) -> Option<FinalityRule> {
+        Some(FINALITY)
     }
 
     fn step(&mut self, _: LocalTime, input: Input<'_, Self>, out: &mut Outbox<Self>) {

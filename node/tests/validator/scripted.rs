@@ -133,7 +133,15 @@ impl Engine for Scripted {
         self.branches
     }
 
-    fn proves(_: &Committee, _: &Block, _: &Finality) -> bool {
+    fn quorum(&self) -> QuorumRule {
+        QuorumRule::Byzantine
+    }
+
+    fn finality(&self) -> Option<FinalityRule> {
+        None
+    }
+
+    fn proves(&self, _: &Committee, _: &Block, _: &Finality) -> bool {
         true
     }
 

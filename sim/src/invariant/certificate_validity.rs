@@ -2,11 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use consortium_node::{
-    block::Finality,
-    engine::{FaultModel, ReplyRule},
-    node::Claims,
-};
+use consortium_node::{block::Finality, ledger::proof::check_finality, node::Claims};
 
 use super::{
     Court, Invariant, Scene,
@@ -38,7 +34,7 @@ impl Invariant for CertificateValidity {
     }
 
     fn waiver(&self, claims: &Claims) -> Option<String> {
-        let nothing = claims.faults != FaultModel::Byzantine && claims.reply != ReplyRule::Commit;
+        let nothing = claims.finality.is_none();
         nothing.then(|| format!("{} gives outsiders nothing to check", claims.protocol))
     }
 
@@ -66,25 +62,16 @@ impl Invariant for CertificateValidity {
 }
 
 fn fault(scene: &Scene<'_>, append: &Append<'_>, proof: &Finality) -> Option<String> {
-    let Finality::Certificate(certificate) = proof else {
+    let rule = scene.seen.claims.finality?;
+    let Some(said_in) = proof.epoch() else {
         return Some("its proof holds no signatures".to_owned());
     };
-    let stands_for = certificate.vote().digest;
-    if stands_for != append.entry.block.id() {
-        return Some(format!("its certificate is for {stands_for}"));
-    }
     let term = scene.seen.committees.at(append.entry.height());
-    let said_in = certificate.vote().view.epoch();
     if said_in != term.epoch {
         let epoch = term.epoch;
         return Some(format!("signed in epoch {said_in}, it is of epoch {epoch}"));
     }
-    let committee = &term.committee;
-    let needed = match scene.seen.claims.faults {
-        FaultModel::Byzantine => committee.quorum(),
-        FaultModel::Trusted | FaultModel::Crash => 1,
-    };
-    let verdict = certificate.verify(committee, needed);
+    let verdict = check_finality(append.entry.block.id(), proof, &term.committee, rule);
     verdict.err().map(|fault| fault.to_string())
 }
 

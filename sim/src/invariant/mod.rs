@@ -135,7 +135,8 @@ impl Seen<'_> {
         let liars = self.cast.honest.iter().filter(|honest| !**honest).count();
         let term = self.committees.term(epoch);
         let term = term.unwrap_or_else(|| self.committees.newest());
-        term.committee.quorum().saturating_sub(liars)
+        let quorum = self.claims.quorum.of(term.committee.n());
+        quorum.saturating_sub(liars)
     }
 
     /// Those who decide what follows the longest honest chain.

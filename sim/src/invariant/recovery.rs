@@ -41,8 +41,7 @@ impl Recovery {
         let n = committee.n();
         let (counted, needed) = match seen.claims.faults {
             FaultModel::Trusted => (1, 1),
-            FaultModel::Crash => (n, n / 2 + 1),
-            FaultModel::Byzantine => (n, committee.quorum()),
+            FaultModel::Crash | FaultModel::Byzantine => (n, seen.claims.quorum.of(n)),
         };
         let replies = plan.gateway.reply_quorum.unwrap_or(0).min(counted);
         let mut recovery = Self {

@@ -11,7 +11,8 @@ use consortium_node::{
     engine::{FaultModel, Recovery, ReplyRule},
     ledger::Entry,
     node::{Claims, Note},
-    quorum::{Certificate, Phase, Vote},
+    pbft::FINALITY,
+    quorum::{Certificate, Phase, QuorumRule, Vote},
     transaction::{Call, ContractId, Outcome, Receipt, Transaction, Transition, Value},
     types::{Digest, Height, NodeId, PartyId, Seq, View},
 };
@@ -86,6 +87,12 @@ impl Stage {
             protocol: protocol.name(),
             faults,
             reply,
+            quorum: match faults {
+                FaultModel::Byzantine => QuorumRule::Byzantine,
+                FaultModel::Crash => QuorumRule::Majority,
+                FaultModel::Trusted => QuorumRule::One,
+            },
+            finality: (faults == FaultModel::Byzantine).then_some(FINALITY),
         };
         let plan = plan::plan(protocol);
         Self {

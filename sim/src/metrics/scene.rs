@@ -7,6 +7,8 @@ use consortium_node::{
     engine::{FaultModel, ReplyRule, Tale},
     ledger::Entry,
     node::{Claims, Note},
+    pbft::FINALITY,
+    quorum::QuorumRule,
     transaction::{Call, ContractId, Outcome, Receipt, Transaction, Transition, Value},
     types::{Digest, Height, NodeId, PartyId, TxId, View, Wall},
 };
@@ -405,6 +407,8 @@ pub(super) fn quiet_ending() -> Ending {
             protocol: "pbft",
             faults: FaultModel::Byzantine,
             reply: ReplyRule::WeakQuorum,
+            quorum: QuorumRule::Byzantine,
+            finality: Some(FINALITY),
         },
         ended: ms(110_000),
         trace: 0,

@@ -16,6 +16,7 @@ use crate::{
 use consortium_node::{
     engine::{FaultModel, ReplyRule},
     node::Claims,
+    quorum::QuorumRule,
 };
 
 #[test]
@@ -167,6 +168,8 @@ fn claims_say_what_a_protocol_does_not_give() {
         protocol: "any",
         faults,
         reply,
+        quorum: QuorumRule::Byzantine,
+        finality: None,
     };
     let words = [
         claims(FaultModel::Byzantine, ReplyRule::WeakQuorum),

@@ -2,6 +2,8 @@
 
 use consortium_node::{
     engine::ReplyRule,
+    pbft::FINALITY,
+    quorum::QuorumRule,
     transaction::{ContractId, Outcome, Value},
     types::{Digest, Height},
 };
@@ -19,6 +21,8 @@ const PBFT: Claims = Claims {
     protocol: "pbft",
     faults: FaultModel::Byzantine,
     reply: ReplyRule::WeakQuorum,
+    quorum: QuorumRule::Byzantine,
+    finality: Some(FINALITY),
 };
 
 fn at(ms: u64) -> Time {
@@ -201,6 +205,8 @@ fn a_trusted_database_is_the_only_one_to_ask() {
         protocol: "central",
         faults: FaultModel::Trusted,
         reply: ReplyRule::One,
+        quorum: QuorumRule::One,
+        finality: None,
     });
     let reading = bench.reading(1);
     bench.submit(at(0), &reading);

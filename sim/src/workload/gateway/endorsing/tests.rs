@@ -7,6 +7,7 @@ use consortium_node::{
     crypto::Keypair,
     engine::{FaultModel, ReplyRule},
     node::{Claims, ReceiptPage, TxRefusal},
+    quorum::QuorumRule,
     transaction::{Call, ContractId, Invalidity, Outcome, Value},
     types::{Digest, Height, PartyId},
 };
@@ -58,6 +59,8 @@ impl Bench {
             protocol: "execute-order-validate",
             faults,
             reply: ReplyRule::Commit,
+            quorum: QuorumRule::One,
+            finality: None,
         };
         Self {
             gateway: Gateway::new(&cast, PROCESSOR, &plan, &claims, anyone),
