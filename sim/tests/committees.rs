@@ -4,7 +4,7 @@ mod support;
 
 use consortium_node::{
     ledger::handover,
-    pbft::COMMIT,
+    pbft::FINALITY,
     types::{Epoch, NodeId},
 };
 use consortium_sim::{metrics::summary::VerdictStatus, run::Played};
@@ -49,7 +49,7 @@ fn a_member_joins_and_another_leaves_and_the_founders_vouch_for_who_decides() {
     let founders = played.cast.committee.clone();
     assert_eq!(founders.n(), 4);
     let links = ledgers[0].hand_overs().iter().map(AsRef::as_ref);
-    let committees = handover::follow(founders, links, COMMIT).expect("each link holds");
+    let committees = handover::follow(founders, links, FINALITY).expect("each link holds");
     let sizes: Vec<_> = committees
         .terms()
         .iter()
