@@ -14,8 +14,9 @@ use consortium_node::{
 };
 
 use crate::{
+    protocols::{Endorsers, Ordering},
     rng::Seed,
-    scenario::plan::{CheatKind, Endorsers, MemberIndex, Ordering, PartyIndex, Plan, Protocol},
+    scenario::plan::{CheatKind, MemberIndex, PartyIndex, Plan},
 };
 
 /// Everyone with their keys.
@@ -170,9 +171,7 @@ fn liars(plan: &Plan) -> BTreeSet<MemberIndex> {
 
 /// The roles of execute-order-validate.
 fn channel(plan: &Plan, registry: &Arc<Registry>) -> Option<Arc<Channel>> {
-    let Protocol::ExecuteOrderValidate(roles) = &plan.consensus.protocol else {
-        return None;
-    };
+    let roles = plan.consensus.protocol.roles()?;
     let among = |wanted: NodeRole| {
         let nodes = registry.nodes.iter();
         let nodes = nodes.filter(move |node| node.roles.contains(&wanted));
@@ -193,7 +192,7 @@ fn channel(plan: &Plan, registry: &Arc<Registry>) -> Option<Arc<Channel>> {
 
 /// What the validator of this number does, the first (or not) of this member.
 fn roles(plan: &Plan, number: usize, member: MemberIndex, first: bool) -> BTreeSet<NodeRole> {
-    let Protocol::ExecuteOrderValidate(eov) = &plan.consensus.protocol else {
+    let Some(eov) = plan.consensus.protocol.roles() else {
         return BTreeSet::from([NodeRole::Validator]);
     };
     let orders = match &eov.ordering {

@@ -10,6 +10,7 @@ pub mod fact;
 pub mod invariant;
 pub mod metrics;
 pub mod net;
+pub mod protocols;
 pub mod report;
 pub mod rng;
 pub mod run;

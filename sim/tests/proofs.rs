@@ -13,6 +13,7 @@ use consortium_node::{
     },
     membership::{Committee, Registry},
     pbft::{COMMIT, FINALITY, PREPARE},
+    quorum::FinalityRule,
     quorum::{CertificateFault, Vote},
     transaction::{Call, ContractId, Outcome},
     types::{Height, NodeId, PartyId, TxId},
@@ -271,8 +272,12 @@ fn a_proof_holds_for_its_own_committee_phase_and_block_only() {
     let (ledger, outsider) = (correct(&played), Outsider::new(&played.cast));
     let (height, tx) = a_transaction_among_others(ledger);
     let proof = posted(&TransactionProof::new(ledger, &tx).expect("final"));
+    let prepared = FinalityRule {
+        phase: PREPARE,
+        ..FINALITY
+    };
     assert_eq!(
-        proof.verify(&outsider.committee, PREPARE).map(|_| ()),
+        proof.verify(&outsider.committee, prepared).map(|_| ()),
         Err(ProofFault::WrongPhase(COMMIT))
     );
     let strangers = Outsider::new(&Cast::new(&harness::plan(EVENTFUL, &["seed=24"])));

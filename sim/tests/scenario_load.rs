@@ -9,7 +9,7 @@ use consortium_sim::{
         INVARIANTS, Loaded, Source, Warning, load,
         plan::{
             ChangeKind, CheatKind, CrashPlan, DiskFate, FaultKind, Link, Matrix, Pace, Phase,
-            Protocol, REWRITES, Target,
+            REWRITES, Target,
         },
     },
     time::Time,
@@ -212,12 +212,10 @@ fn an_override_takes_toml_or_a_bare_string() {
         "expect.violations=[\"agreement\"]",
     ])
     .plan;
-    let Protocol::Clique(clique) = plan.consensus.protocol else {
-        panic!("the protocol is {}", plan.consensus.protocol.name());
-    };
+    let protocol = &plan.consensus.protocol;
     assert_eq!(
-        (clique.period, clique.confirmations),
-        (Duration::from_secs(1), 3)
+        (protocol.name(), &*protocol.in_words()),
+        ("clique", "period 1 s  k=3")
     );
     assert_eq!((plan.seed, plan.network.loss_ppm), (41, 250_000));
     assert!(plan.faults.is_empty());

@@ -11,7 +11,7 @@ use crate::{
     block::Block,
     crypto::{Keypair, SIGNATURE_LEN, Signable, Signed},
     engine::{Forks, Kind, Message, Slot},
-    quorum::{Certificate, FinalityRule, Phase, QuorumRule, SIGNED_VOTE_LEN, Vote},
+    quorum::{Certificate, Phase, SIGNED_VOTE_LEN, Vote},
     rewrite::{Pen, Rewrite},
     types::{Digest, Epoch, NodeId, Seq, View, Wall},
 };
@@ -22,12 +22,6 @@ use super::rewrite;
 pub const PREPARE: Phase = Phase(1);
 /// Phase of a COMMIT: "this digest is prepared here".
 pub const COMMIT: Phase = Phase(2);
-/// A quorum of COMMITs makes a block final.
-pub const FINALITY: FinalityRule = FinalityRule {
-    phase: COMMIT,
-    quorum: QuorumRule::Byzantine,
-    links: 1,
-};
 /// Phase of a CHECKPOINT: "this is my state after that slot". Its view is always the epoch's first.
 pub const CHECKPOINT: Phase = Phase(3);
 

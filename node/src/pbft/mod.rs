@@ -145,9 +145,10 @@ use crate::{
 };
 
 pub use message::{
-    Asks, CHECKPOINT, COMMIT, Decided, FINALITY, Fetch, Lacks, NewView, PREPARE, PbftMessage,
-    PrePrepare, Prepared, Proposal, Record, Report, ViewChange,
+    Asks, CHECKPOINT, COMMIT, Decided, Fetch, Lacks, NewView, PREPARE, PbftMessage, PrePrepare,
+    Prepared, Proposal, Record, Report, ViewChange,
 };
+pub use rules::FINALITY;
 
 use checkpoint::Checkpoints;
 use early::Early;

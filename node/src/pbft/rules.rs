@@ -4,11 +4,18 @@
 use crate::{
     membership::Committee,
     mutant::{Mutant, Planted},
-    quorum::Certificate,
+    quorum::{Certificate, FinalityRule, QuorumRule},
     types::{Epoch, Seq},
 };
 
-use super::{Pbft, log::Log};
+use super::{COMMIT, Pbft, log::Log};
+
+/// A quorum of COMMITs makes a block final.
+pub const FINALITY: FinalityRule = FinalityRule {
+    phase: COMMIT,
+    quorum: QuorumRule::Byzantine,
+    links: 1,
+};
 
 /// What the messages of an epoch are held against.
 #[derive(Clone, Copy, Debug)]

@@ -19,7 +19,7 @@ use consortium_node::{
         Committee, Committees, NodeRecord, NodeRole, Party, Permission, Registry, Seats, Term,
     },
     pbft::FINALITY,
-    quorum::{Certificate, CertificateFault, Vote},
+    quorum::{Certificate, CertificateFault, FinalityRule, Vote},
     transaction::{Call, Transaction},
     types::{Epoch, Height, MemberId, NodeId, PartyId, Seq, View},
 };
@@ -202,7 +202,7 @@ fn a_client_that_knows_the_founders_learns_who_decides_today() {
         head.block.id(),
         proof,
         &learned.at(head.height()).committee,
-        COMMIT,
+        FINALITY,
     );
     assert_eq!(verdict, Ok(()), "and so it believes today's blocks");
 }
@@ -293,7 +293,11 @@ fn a_committee_cannot_name_another_successor_once_its_term_is_over() {
 #[test]
 fn a_prepared_header_hands_nothing_over() {
     let chain = Chain::with_changes();
-    let refused = chain.links()[0].verify(&chain.founders(), PREPARE).err();
+    let prepared = FinalityRule {
+        phase: PREPARE,
+        ..FINALITY
+    };
+    let refused = chain.links()[0].verify(&chain.founders(), prepared).err();
     let wrong = ProofFault::WrongPhase(COMMIT);
     assert_eq!(refused, Some(HandOverFault::Proof(wrong)));
 }

@@ -14,7 +14,7 @@ use consortium_node::{
     },
     membership::Committee,
     pbft::FINALITY,
-    quorum::{CertificateFault, Phase},
+    quorum::{CertificateFault, FinalityRule, Phase},
     transaction::{ContractId, Outcome},
     types::{Digest, Height, NodeId},
 };
@@ -164,7 +164,15 @@ fn another_committee_does_not_vouch() {
     let fault = CertificateFault::NotSigned(NodeId(0)).into();
     assert_eq!(proof.verify(&strangers, FINALITY).err(), Some(fault));
     assert_eq!(
-        proof.verify(&consortium.committee, Phase(9)).err(),
+        proof
+            .verify(
+                &consortium.committee,
+                FinalityRule {
+                    phase: Phase(9),
+                    ..FINALITY
+                }
+            )
+            .err(),
         Some(ProofFault::WrongPhase(COMMIT))
     );
 }

@@ -7,7 +7,7 @@ use consortium_node::{
     codec,
     engine::{Message as _, Refusal},
     ledger::proof::check_finality,
-    pbft::{Asks, COMMIT, Config, PbftMessage, Report},
+    pbft::{Asks, Config, FINALITY, PbftMessage, Report},
     quorum::Certificate,
     types::{Digest, NodeId, Seq, View},
 };

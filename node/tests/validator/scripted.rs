@@ -13,6 +13,7 @@ use consortium_node::{
     },
     membership::Committee,
     node::Event,
+    quorum::{FinalityRule, QuorumRule},
     types::{BlockId, Height, LocalTime, Mono, NodeId, View, Wall},
 };
 

@@ -10,7 +10,7 @@ use consortium_node::{
 };
 
 use super::{Court, Invariant, Scene, unless_pbft};
-use crate::scenario::plan::{Plan, Protocol};
+use crate::scenario::plan::Plan;
 
 /// As scenarios write it.
 pub const NAME: &str = "checkpoint";
@@ -44,10 +44,11 @@ impl Checkpoint {
     /// Watches a run of this plan.
     pub fn new(plan: &Plan) -> Self {
         Self {
-            interval: match &plan.consensus.protocol {
-                Protocol::Pbft(pbft) => pbft.checkpoint_interval,
-                _ => 1,
-            },
+            interval: plan
+                .consensus
+                .protocol
+                .pbft()
+                .map_or(1, |pbft| pbft.checkpoint_interval),
             points: BTreeMap::new(),
             forgotten: Seq(0),
         }

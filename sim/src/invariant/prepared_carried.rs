@@ -22,10 +22,7 @@ use consortium_node::{
 };
 
 use super::{Court, Invariant, Scene, unless_pbft};
-use crate::{
-    fact::Fact,
-    scenario::plan::{Plan, Protocol},
-};
+use crate::{fact::Fact, scenario::plan::Plan};
 
 /// As scenarios write it.
 pub const NAME: &str = "prepared-carried";
@@ -64,10 +61,7 @@ impl Holding {
 impl PreparedCarried {
     /// Watches a run of this plan.
     pub fn new(plan: &Plan) -> Self {
-        let window = match &plan.consensus.protocol {
-            Protocol::Pbft(pbft) => pbft.window,
-            _ => 0,
-        };
+        let window = plan.consensus.protocol.pbft().map_or(0, |pbft| pbft.window);
         Self {
             remembered: window.saturating_mul(WINDOWS),
             slots: BTreeMap::new(),

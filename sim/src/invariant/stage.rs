@@ -25,7 +25,8 @@ use crate::{
     cast::Cast,
     ending::Ending,
     fact::{Fact, Purpose, Reader as _, Rejection, Submission},
-    scenario::plan::{CliquePlan, FaultKind, FaultPlan, PbftPlan, Plan, Protocol},
+    protocols::{CentralPlan, CliquePlan, PbftPlan, Protocol},
+    scenario::plan::{FaultKind, FaultPlan, Plan},
     time::Time,
 };
 
@@ -56,7 +57,7 @@ impl Stage {
     /// A committee that bears liars.
     pub(crate) fn pbft() -> Self {
         let ms = Duration::from_millis;
-        let protocol = Protocol::Pbft(PbftPlan {
+        let protocol = Arc::new(PbftPlan {
             checkpoint_interval: 64,
             window: 256,
             pipeline: 8,
@@ -70,19 +71,19 @@ impl Stage {
 
     /// A trusted database.
     pub(crate) fn central() -> Self {
-        Self::new(Protocol::Central, FaultModel::Trusted, ReplyRule::One)
+        Self::new(Arc::new(CentralPlan), FaultModel::Trusted, ReplyRule::One)
     }
 
     /// A protocol without finality.
     pub(crate) fn clique() -> Self {
-        let protocol = Protocol::Clique(CliquePlan {
+        let protocol = Arc::new(CliquePlan {
             period: Duration::from_secs(1),
             confirmations: 3,
         });
         Self::new(protocol, FaultModel::Crash, ReplyRule::Depth(3))
     }
 
-    fn new(protocol: Protocol, faults: FaultModel, reply: ReplyRule) -> Self {
+    fn new(protocol: Arc<dyn Protocol>, faults: FaultModel, reply: ReplyRule) -> Self {
         let claims = Claims {
             protocol: protocol.name(),
             faults,

@@ -12,10 +12,7 @@ use consortium_node::{
 };
 
 use super::{Court, Invariant, Scene, unless_pbft};
-use crate::{
-    fact::Fact,
-    scenario::plan::{Plan, Protocol},
-};
+use crate::{fact::Fact, scenario::plan::Plan};
 
 /// As scenarios write it.
 pub const NAME: &str = "watermarks";
@@ -39,10 +36,11 @@ impl Watermarks {
     /// Watches a run of this plan.
     pub fn new(plan: &Plan) -> Self {
         Self {
-            window: match &plan.consensus.protocol {
-                Protocol::Pbft(pbft) => pbft.window,
-                _ => u64::MAX,
-            },
+            window: plan
+                .consensus
+                .protocol
+                .pbft()
+                .map_or(u64::MAX, |pbft| pbft.window),
             low: vec![Seq(0); plan.validators()],
             slots: BTreeMap::new(),
         }

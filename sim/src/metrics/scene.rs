@@ -18,6 +18,7 @@ use crate::{
     cast::Cast,
     ending::Ending,
     fact::{Fact, Purpose, Reader as _, Rejection, Submission},
+    protocols::PbftPlan,
     scenario::plan::*,
     time::Time,
 };
@@ -62,7 +63,7 @@ pub(super) fn milk() -> Plan {
         warm_up: Duration::from_secs(10),
         drain: Duration::from_secs(20),
         consensus: Consensus {
-            protocol: Protocol::Pbft(PbftPlan {
+            protocol: Arc::new(PbftPlan {
                 checkpoint_interval: 128,
                 window: 256,
                 pipeline: 8,

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use consortium_node::{
     engine::{FaultModel, ReplyRule},
     node::Claims,
-    quorum,
 };
 
 use super::units;
-use crate::scenario::plan::{Endorsers, ExecuteOrderValidatePlan, Ordering, Plan, Protocol};
+use crate::{
+    protocols::{Endorsers, ExecuteOrderValidatePlan, Ordering, Thresholds},
+    scenario::plan::Plan,
+};
 
 /// Thresholds of a protocol with n validators, and where they stand.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,22 +35,11 @@ pub struct Tolerance {
 
 impl Tolerance {
     /// The thresholds of the plan's protocol.
-    ///
-    /// PBFT bears f = ⌊(n−1)/3⌋ with q = ⌈(n+f+1)/2⌉. Clique needs a majority of signers ⌊n/2⌋+1 to
-    /// go on (EIP-225: each may sign one of so many consecutive blocks), whatever the rest does. A
-    /// central database is one machine: the first validator's.
     pub fn of(plan: &Plan) -> Self {
         let n = plan.validators();
-        let (f, q) = match plan.consensus.protocol {
-            Protocol::Pbft(_) => (quorum::byzantine_faults(n), quorum::byzantine_quorum(n)),
-            Protocol::Clique(_) => (n - (n / 2 + 1), n / 2 + 1),
-            Protocol::Central => (0, 1),
-            Protocol::ExecuteOrderValidate(ref roles) => match roles.ordering {
-                Ordering::Single(_) => (0, 1),
-                Ordering::Pbft(_) => (quorum::byzantine_faults(n), quorum::byzantine_quorum(n)),
-            },
-        };
-        if let Protocol::ExecuteOrderValidate(roles) = &plan.consensus.protocol {
+        let protocol = &plan.consensus.protocol;
+        let Thresholds { f, q } = protocol.thresholds(n);
+        if let Some(roles) = protocol.roles() {
             return Self::of_roles(plan, roles, (n, f, q));
         }
         let with_nodes = || plan.members.iter().filter(|member| member.validators > 0);
@@ -56,7 +47,7 @@ impl Tolerance {
         for member in with_nodes() {
             *regions.entry(member.region.clone()).or_default() += member.validators;
         }
-        let central = matches!(plan.consensus.protocol, Protocol::Central);
+        let central = protocol.hangs_on_first();
         let database = with_nodes().next().filter(|_| central);
         let spare = if central { 0 } else { n - q };
         let vital_regions = regions
@@ -176,36 +167,8 @@ pub fn parameters_in_words(plan: &Plan) -> String {
         units::bytes(consensus.batch_bytes as f64),
         span(consensus.batch_age)
     );
-    match &consensus.protocol {
-        Protocol::Pbft(pbft) => format!(
-            "K={} L={} pipeline {}  request timeout {}  view change timeout {}  {batch}",
-            pbft.checkpoint_interval,
-            pbft.window,
-            pbft.pipeline,
-            span(pbft.request_timeout),
-            span(pbft.view_change_timeout)
-        ),
-        Protocol::Clique(clique) => format!(
-            "period {}  k={}  {batch}",
-            span(clique.period),
-            clique.confirmations
-        ),
-        Protocol::Central => batch,
-        Protocol::ExecuteOrderValidate(roles) => {
-            let ordering = match roles.ordering {
-                Ordering::Single(_) => "one orderer",
-                Ordering::Pbft(_) => "ordering by PBFT",
-            };
-            let endorsers = match &roles.endorsers {
-                Endorsers::First(count) => *count,
-                Endorsers::Members(members) => members.len(),
-            };
-            format!(
-                "{ordering}  policy {} of {endorsers} endorsers  retries {} from {}  {batch}",
-                roles.policy,
-                roles.retries,
-                span(roles.back_off)
-            )
-        }
+    match consensus.protocol.in_words() {
+        none if none.is_empty() => batch,
+        words => format!("{words}  {batch}"),
     }
 }

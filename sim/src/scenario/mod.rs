@@ -12,10 +12,10 @@ mod overrides;
 mod problem;
 mod quantity;
 mod read;
-mod reader;
+pub(crate) mod reader;
 mod source;
-mod suggest;
-mod tree;
+pub(crate) mod suggest;
+pub(crate) mod tree;
 mod warning;
 
 use std::time::Duration;
@@ -153,7 +153,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
     network::check_regions(&member_sections, &members, &network);
     let fleet = fleet::fleet(&root, &party_names, &parties, length);
     let consensus = consensus::consensus(&root, &members, &member_names);
-    let protocol = &consensus.protocol;
+    let protocol = &*consensus.protocol;
     let changes = changes::changes(&root, &members, &member_names, protocol, length);
     let name = source.path.file_stem().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();

@@ -5,7 +5,7 @@
 mod fault;
 mod schedule;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use consortium_node::mutant::Mutant;
 use serde::{Serialize, Serializer};
@@ -14,7 +14,7 @@ pub use super::change::{ChangeKind, ChangePlan};
 pub use fault::{CrashPlan, DiskFate, FaultKind, FaultPlan, Link, Target};
 pub use schedule::{About, Phase, REWRITES, ScheduleKind, SchedulePlan, rewrite_in_words};
 
-use crate::time::Time;
+use crate::{protocols::Protocol, time::Time};
 
 /// Index into [`Plan::members`].
 pub type MemberIndex = usize;
@@ -99,7 +99,8 @@ impl Plan {
 #[derive(Clone, Debug, Serialize)]
 pub struct Consensus {
     /// Which protocol, with its own parameters.
-    pub protocol: Protocol,
+    #[serde(serialize_with = "name_of")]
+    pub protocol: Arc<dyn Protocol>,
     /// When a batch is cut: at so many transactions …
     pub batch_transactions: usize,
     /// … or so many bytes …
@@ -114,6 +115,10 @@ pub struct Consensus {
     pub mutant: Option<Mutant>,
 }
 
+fn name_of<S: Serializer>(protocol: &Arc<dyn Protocol>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(protocol.name())
+}
+
 #[expect(
     clippy::ref_option,
     clippy::trivially_copy_pass_by_ref,
@@ -121,95 +126,6 @@ pub struct Consensus {
 )]
 fn by_name<S: Serializer>(mutant: &Option<Mutant>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(mutant.map_or("none", Mutant::name))
-}
-
-/// The protocols, each with its parameters.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    /// Practical Byzantine fault tolerance, signatures.
-    Pbft(PbftPlan),
-    /// Proof of authority, EIP-225.
-    Clique(CliquePlan),
-    /// One trusted database: the baseline.
-    Central,
-    /// Execute-order-validate, as in Hyperledger Fabric.
-    ExecuteOrderValidate(ExecuteOrderValidatePlan),
-}
-
-impl Protocol {
-    /// As it is written in a scenario.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Pbft(_) => "pbft",
-            Self::Clique(_) => "clique",
-            Self::Central => "central",
-            Self::ExecuteOrderValidate(_) => "execute-order-validate",
-        }
-    }
-}
-
-/// Parameters of PBFT.
-#[derive(Clone, Debug, Serialize)]
-pub struct PbftPlan {
-    /// Slots between checkpoints (K).
-    pub checkpoint_interval: u64,
-    /// Slots between the watermarks (L ≥ 2K).
-    pub window: u64,
-    /// Slots that a primary keeps in flight.
-    pub pipeline: u64,
-    /// How long a request may wait before the primary is suspected.
-    pub request_timeout: Duration,
-    /// How long any request may wait under one primary, however much it executes meanwhile.
-    pub request_deadline: Duration,
-    /// Base of the view change timer, which doubles.
-    pub view_change_timeout: Duration,
-    /// How often a replica with unfinished business says what it lacks.
-    pub status_interval: Duration,
-}
-
-/// Parameters of Clique.
-#[derive(Clone, Debug, Serialize)]
-pub struct CliquePlan {
-    /// Between blocks.
-    pub period: Duration,
-    /// Blocks below the head before a gateway relies on one.
-    pub confirmations: u64,
-}
-
-/// Parameters of execute-order-validate. Every validator's machine is a peer.
-#[derive(Clone, Debug, Serialize)]
-pub struct ExecuteOrderValidatePlan {
-    /// The ordering service.
-    pub ordering: Ordering,
-    /// Who tries transactions before they are ordered.
-    pub endorsers: Endorsers,
-    /// Equal endorsements that a transaction needs (k).
-    pub policy: usize,
-    /// How often a gateway has an order endorsed again after a conflict.
-    pub retries: u32,
-    /// How long it waits before the first of these; twice as long before each of the next few.
-    pub back_off: Duration,
-}
-
-/// An ordering service.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ordering {
-    /// One orderer: this member's first validator; `None`: the first of all.
-    Single(Option<MemberIndex>),
-    /// All validators, with PBFT.
-    Pbft(PbftPlan),
-}
-
-/// Who endorses.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Endorsers {
-    /// The first so many validators.
-    First(usize),
-    /// The first validator of each of these.
-    Members(Vec<MemberIndex>),
 }
 
 /// What a node keeps of transactions not yet executed.

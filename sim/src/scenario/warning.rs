@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
-use super::plan::{CheatKind, FaultKind, Ordering, Plan, Protocol, Target, Transport};
+use super::plan::{CheatKind, FaultKind, Plan, Target, Transport};
 use crate::time::Time;
 
 /// Advice: what was seen, why it matters, what to try.
@@ -94,7 +94,7 @@ impl fmt::Display for Warning {
 pub(crate) fn warnings(plan: &Plan) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let (protocol, validators) = (plan.consensus.protocol.name(), plan.validators());
-    let bears = bears(&plan.consensus.protocol, validators);
+    let bears = plan.consensus.protocol.thresholds(validators).f;
     let liars = plan.cheats.iter().flat_map(|cheat| liars(&cheat.kind));
     let liars = validators_of(plan, &liars.chain(plan.rewriters()).collect());
     if liars > bears && plan.expect.violations.is_empty() {
@@ -126,20 +126,6 @@ pub(crate) fn warnings(plan: &Plan) -> Vec<Warning> {
         warnings.push(Warning::DuplicatesWithoutEffect);
     }
     warnings
-}
-
-/// Faulty validators that a protocol claims to bear among n: PBFT f with n >= 3f + 1 (Castro and Liskov
-/// 1999, section 3), Clique a minority (EIP-225), the trusted database and the single orderer nobody.
-fn bears(protocol: &Protocol, validators: usize) -> usize {
-    match protocol {
-        Protocol::Pbft(_) => (validators - 1) / 3,
-        Protocol::Clique(_) => (validators - 1) / 2,
-        Protocol::Central => 0,
-        Protocol::ExecuteOrderValidate(roles) => match roles.ordering {
-            Ordering::Single(_) => 0,
-            Ordering::Pbft(_) => (validators - 1) / 3,
-        },
-    }
 }
 
 /// Members whose validators deviate from the protocol.

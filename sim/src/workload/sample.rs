@@ -1,11 +1,14 @@
 //! A small milk run for the tests of this module.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use crate::scenario::plan::{
-    ColdChain, Consensus, Expect, FleetPlan, GatewayPlan, HostPlan, LegPlan, Machine, Matrix,
-    MemberPlan, MempoolPlan, NetworkPlan, Pace, PartyPlan, PbftPlan, Plan, Protocol, RelayPlan,
-    SyncPlan, Transport,
+use crate::{
+    protocols::PbftPlan,
+    scenario::plan::{
+        ColdChain, Consensus, Expect, FleetPlan, GatewayPlan, HostPlan, LegPlan, Machine, Matrix,
+        MemberPlan, MempoolPlan, NetworkPlan, Pace, PartyPlan, Plan, RelayPlan, SyncPlan,
+        Transport,
+    },
 };
 
 /// The parties of [`plan`] in their order.
@@ -103,7 +106,7 @@ fn people() -> (Vec<MemberPlan>, Vec<PartyPlan>) {
 
 fn consensus() -> Consensus {
     Consensus {
-        protocol: Protocol::Pbft(PbftPlan {
+        protocol: Arc::new(PbftPlan {
             checkpoint_interval: 128,
             window: 256,
             pipeline: 8,

@@ -1,4 +1,4 @@
-//! From a plan to validators: the one place that knows which protocols there are.
+//! From a plan to validators, honest or not.
 
 use std::{
     collections::BTreeSet,
@@ -7,27 +7,16 @@ use std::{
 };
 
 use consortium_node::{
-    block::Block,
-    central::Central,
-    clique::{Clique, CliqueConfig, TieBreak},
-    contracts::{ContractExecutor, consortium},
-    engine::{Engine, Relay},
-    execute_order_validate::{Channel, Machine, Orderer, Validation},
-    ledger::{Executor, state::State},
-    mempool::BatchLimits,
-    mutant::Planted,
-    node::Node,
-    pbft::{self, Pbft},
+    contracts::ContractExecutor, execute_order_validate::Validation, ledger::Executor, node::Node,
     types::NodeId,
-    validator::{Config, Identity, Validator},
 };
 
 use super::execution::{Memory, SharedExecutor};
 use crate::{
     adversary::{Equivocator, Liar, Script, Silent},
     cast::Cast,
-    rng::Seed,
-    scenario::plan::{CheatKind, Ordering, PbftPlan, Plan, Protocol, RelayPlan},
+    protocols::Seat,
+    scenario::plan::{CheatKind, Plan},
 };
 
 /// What it takes to make the validators of a plan, the first time and whenever one starts again.
@@ -65,7 +54,13 @@ impl Workshop {
 
     /// A validator with an empty ledger, wrapped in the cheats of its member.
     pub(super) fn validator(&self, id: NodeId) -> Liar {
-        let node = honest(&self.plan, &self.cast, id, self.executor(id));
+        let seat = Seat {
+            plan: &self.plan,
+            cast: &self.cast,
+            id,
+            executor: self.executor(id),
+        };
+        let node = self.plan.consensus.protocol.validator(seat);
         wrap(node, &self.plan, &self.cast, &self.scripts)
     }
 
@@ -82,144 +77,6 @@ impl Workshop {
             Arc::clone(&self.executor)
         }
     }
-}
-
-/// Heights by which a block may run ahead of what its proposer has executed: a primary keeps no more
-/// slots than its pipeline ahead of what it has executed.
-pub(super) fn results_lag(plan: &PbftPlan) -> u64 {
-    plan.pipeline
-}
-
-/// The state that everyone starts with. Where the plan changes the committee it holds the founders.
-fn founding(plan: &Plan, cast: &Cast) -> State {
-    let mut state = State::new();
-    if let (Protocol::Pbft(p), false) = (&plan.consensus.protocol, plan.changes.is_empty()) {
-        let founders: Vec<_> = cast.committee.nodes().collect();
-        consortium::found(&mut state, &cast.registry, &founders, results_lag(p));
-    }
-    state
-}
-
-/// A validator of the plan's protocol.
-fn honest(plan: &Plan, cast: &Cast, id: NodeId, executor: Arc<dyn Executor>) -> Box<dyn Node> {
-    let me = Identity {
-        id,
-        key: Arc::clone(&cast.node_keys[id.index()]),
-        registry: Arc::clone(&cast.registry),
-        committee: Arc::clone(&cast.committee),
-    };
-    let state = founding(plan, cast);
-    let genesis = Block::genesis(state.root());
-    let (key, committee) = (Arc::clone(&me.key), Arc::clone(&me.committee));
-    match &plan.consensus.protocol {
-        Protocol::Pbft(p) => {
-            let engine = Pbft::new(pbft_config(p), id, key, committee, genesis.id());
-            let engine = engine.planting(planted(plan));
-            host(me, plan, results_lag(p), engine, state, executor)
-        }
-        Protocol::Clique(p) => {
-            let config = CliqueConfig {
-                period: p.period,
-                tie_break: TieBreak::FirstSeen,
-                confirmations: Some(p.confirmations),
-                gossip: false,
-                seed: Seed(plan.seed).number("clique wiggle", 0),
-            };
-            let engine = Clique::new(&config, &committee, id, key, &genesis);
-            host(me, plan, 1, engine, state, executor)
-        }
-        Protocol::Central => {
-            let engine = Central::new(committee, id, key, &genesis);
-            host(me, plan, 1, engine, state, executor)
-        }
-        Protocol::ExecuteOrderValidate(p) => {
-            let channel = cast.channel.as_ref().expect("the protocol has one");
-            let orderers = Arc::clone(&channel.orderers);
-            match &p.ordering {
-                Ordering::Single(_) => machine(me, plan, channel, executor, || {
-                    Central::new(orderers, id, key, &genesis)
-                }),
-                Ordering::Pbft(p) => machine(me, plan, channel, executor, || {
-                    Pbft::new(pbft_config(p), id, key, orderers, genesis.id())
-                }),
-            }
-        }
-    }
-}
-
-fn pbft_config(p: &PbftPlan) -> pbft::Config {
-    pbft::Config {
-        checkpoint_interval: p.checkpoint_interval,
-        window: p.window,
-        pipeline: p.pipeline,
-        request_timeout: p.request_timeout,
-        request_deadline: p.request_deadline,
-        view_change_timeout: p.view_change_timeout,
-        status_interval: p.status_interval,
-    }
-}
-
-/// A peer's machine, with an orderer on it if it is one of them.
-fn machine<E: Engine + 'static>(
-    me: Identity,
-    plan: &Plan,
-    channel: &Arc<Channel>,
-    executor: Arc<dyn Executor>,
-    engine: impl FnOnce() -> E,
-) -> Box<dyn Node> {
-    let orderer = channel.orderers.contains(me.id).then(|| {
-        let (key, channel) = (Arc::clone(&me.key), Arc::clone(channel));
-        let config = config(plan, u64::MAX);
-        Orderer::new(me.id, key, channel, config, engine(), State::new())
-    });
-    let channel = Arc::clone(channel);
-    let machine = Machine::<E>::new(me.id, me.key, channel, State::new(), executor, orderer);
-    Box::new(machine)
-}
-
-fn host<E: Engine + 'static>(
-    me: Identity,
-    plan: &Plan,
-    results_lag: u64,
-    engine: E,
-    state: State,
-    executor: Arc<dyn Executor>,
-) -> Box<dyn Node> {
-    let config = config(plan, results_lag);
-    let validator = Validator::new(me, config, engine, state, executor);
-    Box::new(validator.planting(planted(plan)))
-}
-
-fn config(plan: &Plan, results_lag: u64) -> Config {
-    Config {
-        batch: BatchLimits {
-            count: plan.consensus.batch_transactions,
-            bytes: plan.consensus.batch_bytes,
-        },
-        batch_age: plan.consensus.batch_age,
-        clock_tolerance: plan.consensus.clock_tolerance,
-        results_lag,
-        mempool: plan.mempool.capacity,
-        relay: match plan.mempool.relay {
-            RelayPlan::Protocol => None,
-            RelayPlan::Leader => Some(Relay::Leader),
-            RelayPlan::Everyone => Some(Relay::Everyone),
-        },
-        relay_timeout: plan.mempool.relay_timeout,
-        snapshot_above: plan.sync.snapshot_above.unwrap_or(u64::MAX),
-    }
-}
-
-/// The bug that the plan plants in its validators.
-#[cfg(feature = "mutants")]
-fn planted(plan: &Plan) -> Planted {
-    plan.consensus.mutant.map_or(Planted::NOTHING, Planted::one)
-}
-
-/// No bug: this build cannot plant any.
-#[cfg(not(feature = "mutants"))]
-fn planted(_: &Plan) -> Planted {
-    Planted::NOTHING
 }
 
 /// Wraps a validator in what its member is up to.

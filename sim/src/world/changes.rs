@@ -14,10 +14,10 @@ use consortium_node::{
     types::{Height, NodeId},
 };
 
-use super::{Command, Event, World, build::results_lag};
+use super::{Command, Event, World};
 use crate::{
     fact::{Purpose, Submission},
-    scenario::plan::{ChangeKind, MemberIndex, Protocol},
+    scenario::plan::{ChangeKind, MemberIndex},
 };
 
 /// Heights that the members leave for their approvals to be ordered, beyond what is needed.
@@ -69,11 +69,9 @@ impl World<'_> {
         if newest.from > height || next.is_empty() {
             return self.look_again(number);
         }
-        let Protocol::Pbft(pbft) = &self.plan.consensus.protocol else {
-            unreachable!("the plan was checked");
-        };
+        let lag = self.plan.consensus.protocol.results_lag();
         let change = Change {
-            from: Height(height.0 + results_lag(pbft) + MARGIN),
+            from: Height(height.0 + lag + MARGIN),
             validators: next.into_iter().collect(),
         };
         let members: BTreeSet<_> = present.iter().map(|n| self.cast.member_of(*n)).collect();

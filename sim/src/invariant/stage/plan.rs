@@ -1,15 +1,19 @@
 //! The plan of the stage.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{MEMBERS, Stage};
-use crate::scenario::plan::{
-    ColdChain, Consensus, Expect, FleetPlan, GatewayPlan, HostPlan, Machine, Matrix, MemberPlan,
-    MempoolPlan, NetworkPlan, Pace, PartyPlan, Plan, Protocol, RelayPlan, SyncPlan, Transport,
+use crate::{
+    protocols::Protocol,
+    scenario::plan::{
+        ColdChain, Consensus, Expect, FleetPlan, GatewayPlan, HostPlan, Machine, Matrix,
+        MemberPlan, MempoolPlan, NetworkPlan, Pace, PartyPlan, Plan, RelayPlan, SyncPlan,
+        Transport,
+    },
 };
 
 /// Four members, two packages, nothing broken.
-pub(super) fn plan(protocol: Protocol) -> Plan {
+pub(super) fn plan(protocol: Arc<dyn Protocol>) -> Plan {
     let ms = Duration::from_millis;
     let member = |name: &&str| MemberPlan {
         name: (*name).to_owned(),

@@ -10,9 +10,11 @@ use super::super::{
 };
 use crate::{
     ending::{Count, Usage},
-    scenario::plan::{CliquePlan, Protocol},
+    protocols::{CentralPlan, CliquePlan},
     time::Time,
 };
+use std::sync::Arc;
+
 use consortium_node::{
     engine::{FaultModel, ReplyRule},
     node::Claims,
@@ -57,7 +59,7 @@ fn any_one_region_may_fail_when_the_rest_still_has_a_quorum() {
         (together.n, together.f, together.q, together.spare),
         (4, 1, 3, 1)
     );
-    plan.consensus.protocol = Protocol::Clique(CliquePlan {
+    plan.consensus.protocol = Arc::new(CliquePlan {
         period: std::time::Duration::from_secs(5),
         confirmations: 3,
     });
@@ -67,7 +69,7 @@ fn any_one_region_may_fail_when_the_rest_still_has_a_quorum() {
     );
     plan.members[1].region = "westeurope".into();
     assert!(tolerance::Tolerance::of(&plan).vital_regions.is_empty());
-    plan.consensus.protocol = Protocol::Central;
+    plan.consensus.protocol = Arc::new(CentralPlan);
     let central = tolerance::Tolerance::of(&plan);
     assert_eq!(central.vital_members, [("Milk Producer".to_owned(), 1)]);
     assert_eq!(central.spare, 0, "all hangs on one machine");

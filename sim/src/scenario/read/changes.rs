@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::faults::needs_validator;
 use crate::{
+    protocols::Protocol,
     scenario::{
-        plan::{ChangeKind, ChangePlan, MemberIndex, MemberPlan, Protocol},
+        plan::{ChangeKind, ChangePlan, MemberIndex, MemberPlan},
         quantity::spell,
         reader::{LONGEST, Names, Section},
         suggest::quote,
@@ -21,7 +22,7 @@ pub(crate) fn changes<'a>(
     root: &Section<'a>,
     members: &[MemberPlan],
     names: &Names<'a>,
-    protocol: &Protocol,
+    protocol: &dyn Protocol,
     length: Option<Duration>,
 ) -> Vec<ChangePlan> {
     let sections = root.sections("change", &KEYS);
@@ -34,7 +35,7 @@ pub(crate) fn changes<'a>(
     check_order(&read, members);
     // A scenario is for all protocols: where the committee cannot change, everyone is in from the
     // beginning, and a warning says so.
-    read.retain(|_| matches!(protocol, Protocol::Pbft(_)));
+    read.retain(|_| protocol.changes_committee());
     read.into_iter().map(|(change, _)| change).collect()
 }
 

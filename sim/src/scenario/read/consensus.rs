@@ -1,18 +1,17 @@
 //! How members agree, what a node keeps, how gateways submit.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use consortium_node::mutant::Mutant;
 
-use super::execute_order_validate::execute_order_validate;
-use crate::scenario::{
-    plan::{
-        CliquePlan, Consensus, GatewayPlan, MemberPlan, MempoolPlan, PbftPlan, Protocol, RelayPlan,
-        SyncPlan,
+use crate::{
+    protocols::{self, Form},
+    scenario::{
+        plan::{Consensus, GatewayPlan, MemberPlan, MempoolPlan, RelayPlan, SyncPlan},
+        reader::{Names, Section},
+        suggest::{self, quote},
+        tree::Value,
     },
-    reader::{Names, Section},
-    suggest::{self, quote},
-    tree::Value,
 };
 
 /// Timers below this would only measure the timer.
@@ -26,33 +25,22 @@ pub(crate) fn consensus<'a>(
     members: &[MemberPlan],
     names: &Names<'a>,
 ) -> Consensus {
-    let validators = members.iter().map(|member| member.validators).sum();
-    let keys = [
-        "protocol",
-        "clock_tolerance",
-        "mutant",
-        "batch",
-        "pbft",
-        "clique",
-        "execute_order_validate",
-    ];
+    let mut keys = vec!["protocol", "clock_tolerance", "mutant", "batch"];
+    keys.extend(protocols::ALL.iter().filter_map(|entry| entry.section));
     let section = root.section("consensus", &keys);
-    // All parameters are checked whichever protocol is chosen: a scenario is compared across protocols.
-    let pbft = pbft(&section);
-    let clique = clique(&section, validators);
-    let roles = execute_order_validate(&section, members, names, &pbft);
-    let choices = [
-        ("pbft", 0),
-        ("clique", 1),
-        ("central", 2),
-        ("execute-order-validate", 3),
-    ];
-    let protocol = match section.choice("protocol", &choices) {
-        0 => Protocol::Pbft(pbft),
-        1 => Protocol::Clique(clique),
-        2 => Protocol::Central,
-        _ => Protocol::ExecuteOrderValidate(roles),
+    let form = Form {
+        consensus: &section,
+        members,
+        names,
     };
+    // All parameters are checked whichever protocol is chosen: a scenario is compared across protocols.
+    let all = protocols::ALL.each_ref().map(|entry| (entry.read)(&form));
+    let numbers = protocols::ALL.iter().zip(0..);
+    let choices: Vec<_> = numbers
+        .map(|(entry, number)| (entry.name, number))
+        .collect();
+    let chosen: usize = section.choice("protocol", &choices);
+    let protocol = Arc::clone(&all[chosen]);
     let batch = section.section("batch", &["max_transactions", "max_bytes", "max_age"]);
     Consensus {
         protocol,
@@ -91,69 +79,15 @@ fn mutant(section: &Section<'_>) -> Option<Mutant> {
         let message = format!("this build cannot plant bugs, not even \"{found}\"");
         let hint = "build it with them: cargo run --features mutants -- scenario …".to_owned();
         section.problem("mutant", message, Some(hint));
-    } else if !section.says("protocol", "pbft") {
+    } else if !section.says("protocol", found.protocol()) {
         section.problem_of_two(
             "mutant",
             "protocol",
             "this is a bug of another protocol",
-            "protocol = \"pbft\"".to_owned(),
+            format!("protocol = \"{}\"", found.protocol()),
         );
     }
     Some(found)
-}
-
-fn pbft(consensus: &Section<'_>) -> PbftPlan {
-    let section = consensus.section(
-        "pbft",
-        &[
-            "checkpoint_interval",
-            "window",
-            "pipeline",
-            "request_timeout",
-            "request_deadline",
-            "view_change_timeout",
-            "status_interval",
-        ],
-    );
-    let before = section.log().count();
-    let plan = PbftPlan {
-        checkpoint_interval: section.integer("checkpoint_interval", 1..=MANY),
-        window: section.integer("window", 2..=2 * MANY),
-        pipeline: section.integer("pipeline", 1..=MANY),
-        request_timeout: section.duration("request_timeout", TICK),
-        request_deadline: section.duration("request_deadline", TICK),
-        view_change_timeout: section.duration("view_change_timeout", TICK),
-        status_interval: section.duration("status_interval", TICK),
-    };
-    if section.log().count() > before {
-        return plan;
-    }
-    if plan.window < 2 * plan.checkpoint_interval {
-        let hint = format!(
-            "a window of at least {}, or a shorter interval",
-            2 * plan.checkpoint_interval
-        );
-        let message = "the window must hold two checkpoint intervals (L >= 2K)";
-        section.problem_of_two("window", "checkpoint_interval", message, hint);
-    }
-    if plan.pipeline > plan.window {
-        let message = "the pipeline cannot be longer than the window";
-        let hint = format!("a pipeline of at most {}", plan.window);
-        section.problem_of_two("pipeline", "window", message, hint);
-    }
-    plan
-}
-
-fn clique(consensus: &Section<'_>, validators: usize) -> CliquePlan {
-    let section = consensus.section("clique", &["period", "confirmations"]);
-    CliquePlan {
-        period: section.duration("period", TICK),
-        confirmations: if section.says("confirmations", "majority") {
-            validators as u64 / 2 + 1
-        } else {
-            section.integer("confirmations", 1..=MANY)
-        },
-    }
 }
 
 /// Reads `[mempool]`.

@@ -3,7 +3,6 @@
 pub(crate) mod changes;
 pub(crate) mod cheats;
 pub(crate) mod consensus;
-pub(crate) mod execute_order_validate;
 pub(crate) mod faults;
 pub(crate) mod fleet;
 pub(crate) mod network;

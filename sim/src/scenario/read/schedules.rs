@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use consortium_node::{
-    central::CentralMessage, clique::CliqueMessage, node::Packet, pbft, rewrite::Rewrite, sealed,
-    storage, sync::SyncPacket,
-};
+use consortium_node::{node::Packet, rewrite::Rewrite, storage, sync::SyncPacket};
 
 use super::faults::needs_validator;
 use crate::{
+    protocols,
     scenario::{
         plan::{
             About, DiskFate, MemberIndex, MemberPlan, Phase, REWRITES, ScheduleKind, SchedulePlan,
@@ -227,24 +225,16 @@ fn crash(section: &Section<'_>, phase: Phase) -> ScheduleKind {
 
 /// Names of all kinds of messages, of every protocol.
 fn messages() -> Vec<&'static str> {
-    let protocols = [
-        &pbft::PbftMessage::NAMES[..],
-        &CliqueMessage::NAMES,
-        &CentralMessage::NAMES,
-        &Packet::NAMES,
-        &SyncPacket::NAMES,
-    ];
-    protocols.concat()
+    let protocols = protocols::ALL.iter().flat_map(|entry| entry.messages);
+    let others = Packet::NAMES.iter().chain(&SyncPacket::NAMES);
+    protocols.chain(others).copied().collect()
 }
 
 /// Names of all kinds of records, of every protocol.
 fn records() -> Vec<&'static str> {
-    let protocols = [
-        &pbft::Record::NAMES[..],
-        &[sealed::SEALED],
-        &[storage::BLOCK, storage::SNAPSHOT, storage::TRUNCATION],
-    ];
-    protocols.concat()
+    let protocols = protocols::ALL.iter().flat_map(|entry| entry.records);
+    let others = [storage::BLOCK, storage::SNAPSHOT, storage::TRUNCATION];
+    protocols.copied().chain(others).collect()
 }
 
 /// What is under a key: a list's elements, or the one thing.

@@ -25,7 +25,7 @@ use crate::{
     cast::Cast,
     fact::{Fact, Rejection},
     rng::draw,
-    scenario::plan::{MemberIndex, Plan, Protocol},
+    scenario::plan::{MemberIndex, Plan},
     time::{Time, nanos},
 };
 
@@ -48,9 +48,7 @@ pub(super) struct Endorsing {
 impl Endorsing {
     /// For the gateway of a member, if the plan's protocol has endorsers.
     pub(super) fn new(plan: &Plan, cast: &Cast, member: MemberIndex) -> Option<Self> {
-        let Protocol::ExecuteOrderValidate(roles) = &plan.consensus.protocol else {
-            return None;
-        };
+        let roles = plan.consensus.protocol.roles()?;
         let channel = Arc::clone(cast.channel.as_ref()?);
         let mut orderers: Vec<_> = channel.orderers.nodes().collect();
         let own = orderers

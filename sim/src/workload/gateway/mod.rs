@@ -45,7 +45,7 @@ use consortium_node::{
 use crate::{
     cast::Cast,
     fact::{Fact, Rejection, Submission},
-    scenario::plan::{MemberIndex, Plan, Protocol},
+    scenario::plan::{MemberIndex, Plan},
     time::Time,
 };
 
@@ -158,7 +158,8 @@ impl Gateway {
             rule,
             endorsing: Endorsing::new(plan, cast, member),
             // A retry in no time at all would never let time pass.
-            retry_after: plan.gateway.retry_after.max(Duration::from_millis(1)) + patience(plan),
+            retry_after: plan.gateway.retry_after.max(Duration::from_millis(1))
+                + plan.consensus.protocol.patience(),
             window: plan.gateway.window,
             online: true,
             pending: BTreeMap::new(),
@@ -484,15 +485,6 @@ impl Gateway {
         if let Some(endorsing) = &mut self.endorsing {
             self.buffered.extend(endorsing.lanes.leave(&tx));
         }
-    }
-}
-
-/// How long an answer takes when all is well, beyond messages: where blocks come by the clock and must be
-/// buried, asking again earlier would only add to the load.
-fn patience(plan: &Plan) -> Duration {
-    match &plan.consensus.protocol {
-        Protocol::Clique(clique) => clique.period * (2 * (clique.confirmations as u32 + 2)),
-        Protocol::Pbft(_) | Protocol::Central | Protocol::ExecuteOrderValidate(_) => Duration::ZERO,
     }
 }
 

@@ -15,7 +15,7 @@ use consortium_node::{
 use super::*;
 use crate::{
     fact::{Purpose, Submission},
-    scenario::plan::{Endorsers, ExecuteOrderValidatePlan, Ordering},
+    protocols::{Endorsers, ExecuteOrderValidatePlan, Ordering},
     workload::{
         INGEST_TELEMETRY,
         sample::{self, PROCESSOR},
@@ -47,7 +47,7 @@ impl Bench {
 
     fn of(faults: FaultModel, ordering: impl FnOnce(&Plan) -> Ordering) -> Self {
         let mut plan = sample::plan();
-        plan.consensus.protocol = Protocol::ExecuteOrderValidate(ExecuteOrderValidatePlan {
+        plan.consensus.protocol = Arc::new(ExecuteOrderValidatePlan {
             ordering: ordering(&plan),
             endorsers: Endorsers::First(2),
             policy: 2,
@@ -268,9 +268,9 @@ fn one_invalid_envelope_is_one_conflict_however_often_it_is_told() {
 
 #[test]
 fn where_orderers_may_lie_the_own_peers_event_is_enough_and_a_strangers_is_not() {
-    let pbft = |plan: &Plan| match sample::plan().consensus.protocol {
-        Protocol::Pbft(pbft) => Ordering::Pbft(pbft),
-        other => panic!("{} in {}", other.name(), plan.name),
+    let pbft = |_: &Plan| {
+        let plan = sample::plan();
+        Ordering::Pbft(plan.consensus.protocol.pbft().expect("pbft").clone())
     };
     let mut bench = Bench::of(FaultModel::Byzantine, pbft);
     let tx = bench.reading(at(0));
@@ -286,9 +286,9 @@ fn where_orderers_may_lie_the_own_peers_event_is_enough_and_a_strangers_is_not()
 
 #[test]
 fn a_silence_sends_the_envelope_to_every_orderer() {
-    let pbft = |_: &Plan| match sample::plan().consensus.protocol {
-        Protocol::Pbft(pbft) => Ordering::Pbft(pbft),
-        other => panic!("{}", other.name()),
+    let pbft = |_: &Plan| {
+        let plan = sample::plan();
+        Ordering::Pbft(plan.consensus.protocol.pbft().expect("pbft").clone())
     };
     let mut bench = Bench::of(FaultModel::Byzantine, pbft);
     let tx = bench.reading(at(0));
