@@ -209,7 +209,7 @@ impl<E: Engine> Net<E> {
             Effect::Final { block, proof } => {
                 let committee = super::committee(self.groups.len());
                 assert!(
-                    replica.engine.proves(&committee, &block, &proof),
+                    host.engine.proves(&committee, &block, &proof),
                     "a proof that holds"
                 );
                 host.finals += 1;
