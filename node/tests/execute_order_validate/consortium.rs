@@ -7,7 +7,7 @@ use consortium_node::{
     contracts::{ContractExecutor, refrigerated_transportation as shipment},
     crypto::{Keypair, SignatureMode, Signed},
     endorsement::{Endorsed, Endorsement},
-    execute_order_validate::{Channel, Policy, Validation, rwset::Recorder},
+    execute_order_validate::{Channel, ONE_WORD, Policy, Validation, rwset::Recorder},
     ledger::{Executor, State},
     membership::{Committee, NodeRecord, NodeRole, Party, Permission, Registry},
     transaction::{Call, ContractId, Order, Outcome, Transaction, Value},

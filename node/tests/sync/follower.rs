@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use consortium_node::{
-    block::{Block, Finality},
     crypto::Keypair,
     engine::{
         Effect, Engine, FaultModel, Forks, Input, Kind, Message, Outbox, Record, Relay, ReplyRule,
         Slot, Status,
     },
-    ledger::{State, proof::check_finality},
-    membership::Committee,
+    ledger::State,
+    pbft::FINALITY,
+    quorum::{FinalityRule, QuorumRule},
     storage::Stored,
     types::{Height, LocalTime, NodeId, View},
     validator::Validator,
@@ -101,7 +101,10 @@ impl Engine for Follower {
     }
 
     fn finality(&self) -> Option<FinalityRule> {
-        Some(FINALITY)
+        Some(FinalityRule {
+            phase: COMMIT,
+            ..FINALITY
+        })
     }
 
     fn step(&mut self, _: LocalTime, input: Input<'_, Self>, out: &mut Outbox<Self>) {
