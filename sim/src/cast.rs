@@ -158,7 +158,9 @@ impl Cast {
 /// submitting bad readings, is a fraud that leaves the protocol alone.
 fn liars(plan: &Plan) -> BTreeSet<MemberIndex> {
     let cheaters = plan.cheats.iter().flat_map(|cheat| match &cheat.kind {
-        CheatKind::SilentPrimary(member) | CheatKind::EquivocatingPrimary(member) => {
+        CheatKind::SilentPrimary(member)
+        | CheatKind::EquivocatingPrimary(member)
+        | CheatKind::Twins(member) => {
             vec![*member]
         }
         CheatKind::Colluders(members) => members.clone(),

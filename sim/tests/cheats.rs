@@ -63,6 +63,15 @@ fn a_lying_leader_changes_nothing_but_latency() {
 }
 
 #[test]
+fn twins_with_one_key_do_not_fork_four_members() {
+    let played = hour_with("{kind='twins', member='Milk Producer', at='20m', until='40m'}");
+    let summary = &played.measured.summary;
+    assert_all_hold(summary);
+    assert!(only_end(summary).starts_with("no fork"), "{}", only_end(summary));
+    assert_eq!(summary.pending, 0);
+}
+
+#[test]
 fn two_colluders_of_four_fork_the_ledger_and_the_evidence_names_them() {
     let played = play("colluders.toml", &[]);
     let summary = &played.measured.summary;

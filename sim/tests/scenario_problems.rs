@@ -470,8 +470,8 @@ fn unknown_kinds_and_invariants_are_refused_with_the_nearest() {
     1 │ cheat.0.kind=bribery
       ·              ───────
       ╰────
-     help: kinds: silent-primary, equivocating-primary, colluders, forged-reading, replayed-reading,
-           rewrites-copy
+     help: kinds: silent-primary, equivocating-primary, colluders, twins, forged-reading, replayed-
+           reading, rewrites-copy
 
      × there is no invariant "agrement"
       ╭─[--set:1:20]

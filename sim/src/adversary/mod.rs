@@ -7,12 +7,13 @@
 mod equivocator;
 mod rewriter;
 mod silent;
+mod twins;
 
 use std::{cell::Cell, cell::RefCell, rc::Rc};
 
 use consortium_node::{engine::Forks, node::Node};
 
-pub(crate) use self::{equivocator::Equivocator, rewriter::Rewriter, silent::Silent};
+pub(crate) use self::{equivocator::Equivocator, rewriter::Rewriter, silent::Silent, twins::Twins};
 
 /// What a coalition shares: whether its cheat is on, and the lies agreed on.
 #[derive(Debug, Default)]

@@ -275,7 +275,9 @@ fn times(count: u64) -> String {
 /// Whose statements a cheat falsifies.
 fn liars(kind: &CheatKind) -> Vec<MemberIndex> {
     match kind {
-        CheatKind::SilentPrimary(member) | CheatKind::EquivocatingPrimary(member) => vec![*member],
+        CheatKind::SilentPrimary(member)
+        | CheatKind::EquivocatingPrimary(member)
+        | CheatKind::Twins(member) => vec![*member],
         CheatKind::Colluders(members) => members.clone(),
         CheatKind::ForgedReading(_)
         | CheatKind::ReplayedReading(_)
@@ -293,6 +295,7 @@ fn label(cheat: &CheatPlan, plan: &Plan) -> String {
             let names: Vec<&str> = members.iter().map(name).collect();
             format!("{} collude", names.join(" and "))
         }
+        CheatKind::Twins(member) => format!("{} runs twice with one key", name(member)),
         CheatKind::ForgedReading(member) => format!("{} forges a reading", name(member)),
         CheatKind::ReplayedReading(member) => format!("{} replays a reading", name(member)),
         CheatKind::RewritesCopy {

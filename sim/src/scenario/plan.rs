@@ -344,6 +344,8 @@ pub enum CheatKind {
     EquivocatingPrimary(MemberIndex),
     /// These members follow one script: whoever of them leads equivocates, and each votes for both.
     Colluders(Vec<MemberIndex>),
+    /// This member's validator runs twice with one key: half of the others talk to one, half to the other.
+    Twins(MemberIndex),
     /// A member submits a reading for the golden package that is signed with a key of its own.
     ForgedReading(MemberIndex),
     /// A member submits an old reading of the golden package again.

@@ -131,7 +131,9 @@ pub(crate) fn warnings(plan: &Plan) -> Vec<Warning> {
 /// Members whose validators deviate from the protocol.
 fn liars(cheat: &CheatKind) -> Vec<usize> {
     match cheat {
-        CheatKind::SilentPrimary(member) | CheatKind::EquivocatingPrimary(member) => vec![*member],
+        CheatKind::SilentPrimary(member)
+        | CheatKind::EquivocatingPrimary(member)
+        | CheatKind::Twins(member) => vec![*member],
         CheatKind::Colluders(members) => members.clone(),
         CheatKind::ForgedReading(_)
         | CheatKind::ReplayedReading(_)

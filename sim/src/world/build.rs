@@ -13,10 +13,10 @@ use consortium_node::{
 
 use super::execution::{Memory, SharedExecutor};
 use crate::{
-    adversary::{Equivocator, Liar, Script, Silent},
+    adversary::{Equivocator, Liar, Script, Silent, Twins},
     cast::Cast,
     protocols::Seat,
-    scenario::plan::{CheatKind, Plan},
+    scenario::plan::{CheatKind, MemberIndex, Plan},
 };
 
 /// What it takes to make the validators of a plan, the first time and whenever one starts again.
@@ -54,14 +54,17 @@ impl Workshop {
 
     /// A validator with an empty ledger, wrapped in the cheats of its member.
     pub(super) fn validator(&self, id: NodeId) -> Liar {
+        self.wrap(self.node(id))
+    }
+
+    fn node(&self, id: NodeId) -> Box<dyn Node> {
         let seat = Seat {
             plan: &self.plan,
             cast: &self.cast,
             id,
             executor: self.executor(id),
         };
-        let node = self.plan.consensus.protocol.validator(seat);
-        wrap(node, &self.plan, &self.cast, &self.scripts)
+        self.plan.consensus.protocol.validator(seat)
     }
 
     fn executor(&self, id: NodeId) -> Arc<dyn Executor> {
@@ -77,38 +80,55 @@ impl Workshop {
             Arc::clone(&self.executor)
         }
     }
-}
 
-/// Wraps a validator in what its member is up to.
-fn wrap(mut node: Box<dyn Node>, plan: &Plan, cast: &Cast, scripts: &[Rc<Script>]) -> Liar {
-    let id = node.id();
-    let member = cast.member_of(id);
-    let mut followed = Script::new();
-    for (cheat, script) in plan.cheats.iter().zip(scripts) {
-        let coalition = match &cheat.kind {
-            CheatKind::SilentPrimary(m) if *m == member => {
-                followed = Rc::clone(script);
-                node = Box::new(Silent {
+    /// Wraps a validator in what its member is up to.
+    fn wrap(&self, mut node: Box<dyn Node>) -> Liar {
+        let id = node.id();
+        let member = self.cast.member_of(id);
+        let mut followed = Script::new();
+        for (cheat, script) in self.plan.cheats.iter().zip(&self.scripts) {
+            let script = Rc::clone(script);
+            let kept = Rc::clone(&script);
+            node = match &cheat.kind {
+                CheatKind::SilentPrimary(m) if *m == member => Box::new(Silent {
                     inner: node,
-                    script: Rc::clone(script),
-                });
-                continue;
-            }
-            CheatKind::EquivocatingPrimary(m) if *m == member => vec![*m],
-            CheatKind::Colluders(members) if members.contains(&member) => members.clone(),
-            _ => continue,
-        };
-        followed = Rc::clone(script);
-        node = Box::new(Equivocator {
-            inner: node,
-            key: Arc::clone(&cast.node_keys[id.index()]),
-            victims: victims(cast, &coalition),
-            script: Rc::clone(script),
-        });
+                    script,
+                }),
+                CheatKind::EquivocatingPrimary(m) if *m == member => {
+                    self.equivocator(node, &[*m], script)
+                }
+                CheatKind::Colluders(members) if members.contains(&member) => {
+                    self.equivocator(node, members, script)
+                }
+                CheatKind::Twins(m) if *m == member => Box::new(Twins {
+                    first: node,
+                    second: self.node(id),
+                    victims: victims(&self.cast, &[*m]),
+                    validators: self.cast.validators().collect(),
+                    script,
+                }),
+                _ => continue,
+            };
+            followed = kept;
+        }
+        Liar {
+            node,
+            script: followed,
+        }
     }
-    Liar {
-        node,
-        script: followed,
+
+    fn equivocator(
+        &self,
+        inner: Box<dyn Node>,
+        coalition: &[MemberIndex],
+        script: Rc<Script>,
+    ) -> Box<dyn Node> {
+        Box::new(Equivocator {
+            key: Arc::clone(&self.cast.node_keys[inner.id().index()]),
+            victims: victims(&self.cast, coalition),
+            inner,
+            script,
+        })
     }
 }
 

@@ -21,6 +21,7 @@ impl World<'_> {
         match kind {
             CheatKind::SilentPrimary(_)
             | CheatKind::EquivocatingPrimary(_)
+            | CheatKind::Twins(_)
             | CheatKind::Colluders(_) => self.scripts[number].switch(true),
             // The copy is rewritten when the auditor asks for it.
             CheatKind::RewritesCopy { .. } => {}

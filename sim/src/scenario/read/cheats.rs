@@ -12,10 +12,11 @@ use crate::scenario::{
     suggest::{self, quote},
 };
 
-const KINDS: [(&str, &[&str]); 6] = [
+const KINDS: [(&str, &[&str]); 7] = [
     ("silent-primary", &["member"]),
     ("equivocating-primary", &["member"]),
     ("colluders", &["members"]),
+    ("twins", &["member"]),
     ("forged-reading", &["member"]),
     ("replayed-reading", &["member"]),
     (
@@ -95,6 +96,7 @@ fn cheat<'a>(
     Some(match (kind, changed) {
         ("silent-primary", _) => CheatKind::SilentPrimary(member),
         ("equivocating-primary", _) => CheatKind::EquivocatingPrimary(member),
+        ("twins", _) => CheatKind::Twins(member),
         ("forged-reading", _) => CheatKind::ForgedReading(member),
         ("replayed-reading", _) => CheatKind::ReplayedReading(member),
         (_, changed) => {
