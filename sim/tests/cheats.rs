@@ -67,7 +67,11 @@ fn twins_with_one_key_do_not_fork_four_members() {
     let played = hour_with("{kind='twins', member='Milk Producer', at='20m', until='40m'}");
     let summary = &played.measured.summary;
     assert_all_hold(summary);
-    assert!(only_end(summary).starts_with("no fork"), "{}", only_end(summary));
+    assert!(
+        only_end(summary).starts_with("no fork"),
+        "{}",
+        only_end(summary)
+    );
     assert_eq!(summary.pending, 0);
 }
 
