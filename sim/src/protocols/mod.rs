@@ -143,6 +143,11 @@ impl Entry {
     }
 }
 
+/// A protocol's name as a key of TOML tables.
+pub(crate) fn key_of(name: &str) -> String {
+    name.replace('-', "_")
+}
+
 /// Names of all protocols.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|entry| entry.name)

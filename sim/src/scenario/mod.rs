@@ -155,6 +155,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
     let consensus = consensus::consensus(&root, &members, &member_names);
     let protocol = &*consensus.protocol;
     let changes = changes::changes(&root, &members, &member_names, protocol, length);
+    let expect = cheats::expect(&root, protocol.name());
     let name = source.path.file_stem().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
     Plan {
@@ -178,7 +179,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         faults: faults::faults(&root, &members, &member_names, length),
         cheats: cheats::cheats(&root, &members, &member_names, &fleet, length),
         schedules: schedules::schedules(&root, &members, &member_names, length),
-        expect: cheats::expect(&root),
+        expect,
         machine: network::machine(&root, profiles),
         clock_skew: root.duration("clock_skew", Duration::ZERO),
         host: network::host(&root),

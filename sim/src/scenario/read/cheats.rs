@@ -6,10 +6,13 @@ use super::{
     faults::{kind_of, needs_validator, period},
     fleet::golden_temperatures,
 };
-use crate::scenario::{
-    plan::{CheatKind, CheatPlan, Expect, FleetPlan, MemberIndex, MemberPlan},
-    reader::{Names, Section},
-    suggest::{self, quote},
+use crate::{
+    protocols,
+    scenario::{
+        plan::{CheatKind, CheatPlan, Expect, FleetPlan, MemberIndex, MemberPlan},
+        reader::{Names, Section},
+        suggest::{self, quote},
+    },
 };
 
 const KINDS: [(&str, &[&str]); 7] = [
@@ -180,13 +183,27 @@ fn tenths(dc: i64) -> String {
     }
 }
 
-/// Reads `[expect]`.
-pub(crate) fn expect(root: &Section<'_>) -> Expect {
-    let section = root.section("expect", &["violations", "steady_leader"]);
-    Expect {
+/// Reads `[expect]`, where a table with the name of a protocol has the last word under that protocol.
+pub(crate) fn expect(root: &Section<'_>, protocol: &str) -> Expect {
+    let keys = ["violations", "steady_leader"];
+    let names = protocols::names().map(protocols::key_of);
+    let all: Vec<_> = keys.into_iter().map(str::to_owned).chain(names).collect();
+    let all: Vec<_> = all.iter().map(String::as_str).collect();
+    let section = root.section("expect", &all);
+    let mut expect = Expect {
         violations: violations(&section),
         steady_leader: section.truth("steady_leader"),
+    };
+    for name in protocols::names() {
+        let own = section.section(&protocols::key_of(name), &keys[..1]);
+        if own.get("violations").is_some() {
+            let violations = violations(&own);
+            if name == protocol {
+                expect.violations = violations;
+            }
+        }
     }
+    expect
 }
 
 fn violations(section: &Section<'_>) -> Vec<String> {
