@@ -30,6 +30,7 @@ pub mod rewrite;
 pub mod sealed;
 pub mod storage;
 pub mod sync;
+pub mod tendermint;
 pub mod transaction;
 pub mod types;
 pub mod validator;
