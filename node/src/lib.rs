@@ -6,7 +6,7 @@
 //!
 //! Reading order is dependency order: [`types`], [`codec`], [`crypto`], [`membership`], [`quorum`],
 //! [`transaction`], [`endorsement`], [`block`], [`ledger`], [`contracts`], [`engine`], [`wal`],
-//! [`storage`], the protocols ([`pbft`], [`clique`], [`central`]), [`mempool`], [`sync`], and [`node`]
+//! [`storage`], the protocols ([`pbft`], [`qbft`], [`clique`], [`central`]), [`mempool`], [`sync`], and [`node`]
 //! with its implementations: [`validator`], and the machines of [`execute_order_validate`].
 
 pub mod block;
@@ -25,11 +25,14 @@ pub mod mempool;
 pub mod mutant;
 pub mod node;
 pub mod pbft;
+pub mod qbft;
 pub mod quorum;
 pub mod rewrite;
+pub mod rounds;
 pub mod sealed;
 pub mod storage;
 pub mod sync;
+pub mod tendermint;
 pub mod transaction;
 pub mod types;
 pub mod validator;

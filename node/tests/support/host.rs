@@ -117,7 +117,7 @@ impl Host {
 
     /// The block that was wanted, if there is something to put into it.
     pub(crate) fn payload(&mut self, wall: Wall) -> Option<(Ticket, Arc<Block>)> {
-        let want = self.want.as_ref()?;
+        let want = self.want.as_ref().filter(|want| wall >= want.not_before)?;
         let ordered = self
             .ordered(want.parent)
             .expect("wanted on a block that is known here");

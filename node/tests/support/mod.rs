@@ -59,6 +59,8 @@ pub(crate) struct Replica<E: Engine> {
 enum Event<E: Engine> {
     Deliver(Sent<E::Message>),
     Timer(NodeId, E::Timer, u64),
+    /// A block that was wanted may be due.
+    Due(NodeId),
 }
 
 /// Rewrites what travels: the message to deliver, or `None` to lose it.
@@ -447,6 +449,7 @@ impl<E: Engine> Net<E> {
 
     fn take_up(&mut self, event: Event<E>) {
         match event {
+            Event::Due(node) => self.settle(node),
             Event::Deliver(sent) => {
                 if self.groups[sent.from.index()] == self.groups[sent.to.index()] {
                     self.inject(sent.from, sent.to, &sent.message);
@@ -542,7 +545,14 @@ impl<E: Engine> Net<E> {
             }
             Effect::Truncate(keep) => replica.log = keep,
             Effect::Behind => replica.behind += 1,
-            Effect::Want(want) => replica.host.want = Some(want),
+            Effect::Want(want) => {
+                let due = want.not_before.0.saturating_sub(EPOCH);
+                replica.host.want = Some(want);
+                if due > self.now {
+                    self.counter += 1;
+                    self.queue.insert((due, self.counter), Event::Due(node));
+                }
+            }
             Effect::Unwant => replica.host.want = None,
             Effect::Validate(block) => {
                 let verdict = replica.host.judge(&block, Wall(EPOCH + self.now));

@@ -1,0 +1,1 @@
+//! Each rule of Algorithm 1 by itself.

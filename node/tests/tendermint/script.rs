@@ -1,0 +1,1 @@
+//! One validator under test; everybody else is played by the test, which holds all keys.
