@@ -312,7 +312,7 @@ impl Tendermint {
         }
         for position in 0..self.committee.n() {
             let own = Some(position) == self.position;
-            if !own && !(turn && self.relays()) {
+            if !(own || turn && self.relays()) {
                 continue;
             }
             let lacks = |bits: fn(&Report) -> &[u8]| {

@@ -9,7 +9,10 @@ pub mod central;
 pub mod clique;
 pub mod execute_order_validate;
 pub mod pbft;
+pub mod qbft;
+mod rounds;
 mod seat;
+pub mod tendermint;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -20,7 +23,9 @@ pub use self::{
     clique::CliquePlan,
     execute_order_validate::{Endorsers, ExecuteOrderValidatePlan, Ordering},
     pbft::PbftPlan,
+    qbft::QbftPlan,
     seat::Seat,
+    tendermint::TendermintPlan,
 };
 use crate::scenario::{
     plan::MemberPlan,
@@ -28,8 +33,10 @@ use crate::scenario::{
 };
 
 /// All protocols, in the order in which they are listed for people.
-pub(crate) const ALL: [Entry; 4] = [
+pub(crate) const ALL: [Entry; 6] = [
     Entry::of::<PbftPlan>(),
+    Entry::of::<QbftPlan>(),
+    Entry::of::<TendermintPlan>(),
     Entry::of::<CliquePlan>(),
     Entry::of::<CentralPlan>(),
     Entry::of::<ExecuteOrderValidatePlan>(),
@@ -141,6 +148,11 @@ impl Entry {
             read: |form| Arc::new(P::read(form)),
         }
     }
+}
+
+/// A span of time, or none for "never".
+fn or_never(section: &Section<'_>, key: &str) -> Option<Duration> {
+    (!section.says(key, "never")).then(|| section.duration(key, TICK))
 }
 
 /// A protocol's name as a key of TOML tables.
