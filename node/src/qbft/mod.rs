@@ -202,6 +202,11 @@ impl Qbft {
         self.station.round
     }
 
+    /// The block that it prepared last at this height.
+    pub fn prepared(&self) -> Option<BlockId> {
+        self.prepared.as_ref().map(|prepared| prepared.block.id())
+    }
+
     /// Sends to all, and again while the round lasts if that is asked for.
     fn say(&mut self, message: QbftMessage, out: &mut Outbox<Self>) {
         if self.said.is_empty() {
