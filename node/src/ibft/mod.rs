@@ -1,47 +1,53 @@
-//! IBFT 1.0: Istanbul BFT as Quorum shipped it (EIP-650 and GoQuorum's `consensus/istanbul`), with its known
-//! errors: Saltini and Hyland-Wood, *Correctness Analysis of IBFT* (arXiv 1901.07160), show that it promises
-//! neither liveness nor, with its first quorum, safety. [`qbft`](crate::qbft) is what came of it.
+//! IBFT 1.0: Istanbul BFT as Quorum shipped it (EIP-650 and GoQuorum's `consensus/istanbul`), with its
+//! known errors: Saltini and Hyland-Wood, *Correctness Analysis of IBFT* (arXiv 1901.07160), show that
+//! it promises neither liveness nor, with its first quorum, safety. [`qbft`](crate::qbft) is what came
+//! of it.
 //!
 //! # Roles
 //!
-//! n validators, f = ⌊(n−1)/3⌋. A quorum is [`Config::quorum`]: 2f+1 at first, ⌈2n/3⌉ since a later block. The first is
-//! too small unless n = 3f+1. Heights are decided one after the other, in rounds, each with a *proposer*.
+//! n validators, f = ⌊(n−1)/3⌋. A quorum is [`Config::quorum`]: 2f+1 at first, ⌈2n/3⌉ since a later
+//! block. The first is too small unless n = 3f+1. Heights are decided one after the other, in rounds,
+//! each with a *proposer*.
 //!
 //! # Normal case
 //!
-//! - **IB1** *The proposer* of a round that has begun sends PRE-PREPARE with the block that it is locked on;
-//!   if it is not locked, with a new one, not before the parent's timestamp + `block_period`, and empty only if
-//!   an `empty_block_period` says so.
-//! - **IB2** Upon the first PRE-PREPARE of the round from its proposer, unlocked, do: have the host judge the
-//!   block, accept it and send PREPARE. If the host refuses it, ask for the next round (IB6).
+//! - **IB1** *The proposer* of a round that has begun sends PRE-PREPARE with the block that it is
+//!   locked on; if it is not locked, with a new one, not before the parent's timestamp +
+//!   `block_period`, and empty only if an `empty_block_period` says so.
+//! - **IB2** Upon the first PRE-PREPARE of the round from its proposer, unlocked, do: have the host
+//!   judge the block, accept it and send PREPARE. If the host refuses it, ask for the next round (IB6).
 //! - **IB3** The same, locked: if it is the lock's block, accept it and send COMMIT at once; otherwise
 //!   ask for the next round.
-//! - **IB4** Upon PREPARE for the accepted proposal, if those who said PREPARE or COMMIT for it in this round
-//!   are a quorum: *lock* on the block and send COMMIT.
-//! - **IB5** Upon COMMITs of a quorum for a block in one round: it is final, and they are its proof. The lock is
-//!   released, and the next height begins in round 0. Nothing else releases a lock: here the host
-//!   never fails to insert a block.
+//! - **IB4** Upon PREPARE for the accepted proposal, if those who said PREPARE or COMMIT for it in this
+//!   round are a quorum: *lock* on the block and send COMMIT.
+//! - **IB5** Upon COMMITs of a quorum for a block in one round: it is final, and they are its proof.
+//!   The lock is released, and the next height begins in round 0. Nothing else releases a lock: here
+//!   the host never fails to insert a block.
 //!
 //! # Round changes
 //!
-//! - **IB6** Upon expiry of the round's timer (or IB2, IB3), do: go to the next round, wait there, and send ROUND-CHANGE(h, r+1).
-//!   The lock is kept. Who waits accepts no proposal; proposals and votes of the round are kept for later.
-//! - **IB7** Upon ROUND-CHANGEs of a quorum for the round that this validator waits in, or a later one: begin it.
-//!   Upon f+1 for a later one: go there, wait, and send ROUND-CHANGE for it.
-//! - **IB8** Round 0 lasts `timeouts.base`, round r > 0 2^r seconds more. In round 0 the time begins when a
-//!   proposal is due. The timer runs while something waits here, a proposal was accepted at this height or
-//!   others have moved this validator; with an `empty_block_period` always.
+//! - **IB6** Upon expiry of the round's timer (or IB2, IB3), do: go to the next round, wait there, and
+//!   send ROUND-CHANGE(h, r+1). The lock is kept. Who waits accepts no proposal; proposals and votes of
+//!   the round are kept for later.
+//! - **IB7** Upon ROUND-CHANGEs of a quorum for the round that this validator waits in, or a later one:
+//!   begin it. Upon f+1 for a later one: go there, wait, and send ROUND-CHANGE for it.
+//! - **IB8** Round 0 lasts `timeouts.base`, round r > 0 2^r seconds more. In round 0 the time begins
+//!   when a proposal is due. The timer runs while something waits here, a proposal was accepted at this
+//!   height or others have moved this validator; with an `empty_block_period` always.
 //! - **IB9** A timer is of its height and round: it says nothing once they are over.
 //!
 //! # Around it
 //!
-//! - **IB10** Votes and proposals of later rounds, and messages of the next two heights, are kept within bounds. Who is
-//!   shown that others are ahead has its host fetch final blocks; who asks to change the round of a decided height, or
-//!   was silent about the last block, is told DECIDED.
-//! - **IB11** The proposal, the vote or the ROUND-CHANGE is durable before it leaves, so a lock outlives a crash. A new
-//!   height empties the log. Who lost its disk is mute until the height it may have been at is decided.
-//! - **IB12** The committee of a height decides it; while a change is scheduled, empty blocks hurry it on.
-//! - **IB13** Two statements of one validator for one height, round and phase are evidence; the first counts.
+//! - **IB10** Votes and proposals of later rounds, and messages of the next two heights, are kept
+//!   within bounds. Who is shown that others are ahead has its host fetch final blocks; who asks to
+//!   change the round of a decided height, or was silent about the last block, is told DECIDED.
+//! - **IB11** The proposal, the vote or the ROUND-CHANGE is durable before it leaves, so a lock
+//!   outlives a crash. A new height empties the log. Who lost its disk is mute until the height it may
+//!   have been at is decided.
+//! - **IB12** The committee of a height decides it; while a change is scheduled, empty blocks hurry it
+//!   on.
+//! - **IB13** Two statements of one validator for one height, round and phase are evidence; the first
+//!   counts.
 //!
 //! Transactions go to everyone, as the original gossips them; submitters rely on f+1 equal receipts.
 //!
@@ -49,15 +55,17 @@
 //!
 //! - With 2f+1, n = 6 forks on a 3|3 split and n = 5 with one liar (M16).
 //! - Two validators locked on different blocks can stop a height for ever (M17, M18).
-//! - IB4 looks only when a PREPARE comes: where the COMMIT comes last, a round is lost (M19, Quorum #1133).
-//!   [`Config::heeds_commits`] looks then too.
+//! - IB4 looks only when a PREPARE comes: where the COMMIT comes last, a round is lost (M19, Quorum
+//!   #1133). [`Config::heeds_commits`] looks then too.
 //! - Rounds advance on timers alone, so an outage is followed by a wait of its own length.
 //!
 //! # Deviations
 //!
-//! 1. GoQuorum writes no lock to its disk. 2. f+1 ROUND-CHANGEs move a validator that is not waiting, too; without
-//! that, idle ones, whose timers rest, would never be moved. 3. COMMITs of the last few rounds still count. 4. DECIDED
-//! stands for the original's answer to old PRE-PREPAREs and for block synchronisation.
+//! 1. GoQuorum writes no lock to its disk.
+//! 2. f+1 ROUND-CHANGEs move a validator that is not waiting, too; without that, idle ones, whose
+//!    timers rest, would never be moved.
+//! 3. COMMITs of the last few rounds still count.
+//! 4. DECIDED stands for the original's answer to old PRE-PREPAREs and for block synchronisation.
 
 mod change;
 mod height;
@@ -291,10 +299,8 @@ impl Engine for Ibft {
             }
             Input::Recovered { disk, records, tip } => self.recover(disk, records, tip, out),
             Input::Synced { block, proof, .. } => self.on_synced(&block, &proof, out),
-            Input::Committee { from, committee } => {
-                self.station.schedule(from, committee);
-                self.go_on(out);
-            }
+            // The block that says so has yet to be told as executed, or the ledger as recovered.
+            Input::Committee { from, committee } => self.station.schedule(from, committee),
             Input::Pending(since) => {
                 self.station.pending(since.is_some());
                 self.station.rearm(out);

@@ -62,12 +62,12 @@ fn m17(config: Config) -> Net {
     let before = net.transaction();
     route(&mut net, routes, 1);
     // 3 and 4 refuse Y with a ROUND-CHANGE; that comes too late for the others.
-    let mut routed = net.tamper.take().expect("set above");
+    let mut usual = net.tamper.take().expect("set above");
     net.tamper = Some(Box::new(move |sent: &Sent<IbftMessage>| {
         let round = sent.message.slot().view.round();
         let refuses = matches!(&*sent.message, IbftMessage::RoundChange(_)) && round == 2;
         let early = sent.from.0 >= 3 && refuses;
-        if early { None } else { routed(sent) }
+        if early { None } else { usual(sent) }
     }));
     for node in net.nodes() {
         net.submit_to(node, &before);
@@ -127,7 +127,7 @@ fn m18_three_locks_stop_six_validators() {
     ];
     route(&mut net, routes, 3);
     // Nobody hears refusals before the round is over, and the proposal of round 1 is lost.
-    let mut routed = net.tamper.take().expect("set above");
+    let mut usual = net.tamper.take().expect("set above");
     net.tamper = Some(Box::new(move |sent: &Sent<IbftMessage>| {
         let slot = sent.message.slot().view.round();
         let lost = match &*sent.message {
@@ -138,7 +138,7 @@ fn m18_three_locks_stop_six_validators() {
             }
             _ => false,
         };
-        if lost { None } else { routed(sent) }
+        if lost { None } else { usual(sent) }
     }));
     net.submit();
     run_to_round(&mut net, 0, 3);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use consortium_node::{
-    engine::{Refusal, Tale},
+    engine::{Recovery, Refusal, Tale},
     ibft::Config,
     types::{Mono, NodeId},
 };
@@ -234,8 +234,16 @@ fn ib12_another_committee_takes_over_at_its_height() {
     net.run(20 * SECOND);
     // Empty blocks bring height 5 near.
     assert!(height(&net, 1) >= 4);
+    net.crash(2);
+    net.restart(2, Recovery::Clean);
     net.submit();
     net.run(60 * SECOND);
+    net.check_done(&[1, 2, 3, 4, 5]);
+    // Who has restarted proposes as well.
+    for _ in 0..5 {
+        net.submit();
+        net.run(5 * DELTA);
+    }
     net.check_done(&[1, 2, 3, 4, 5]);
     let voted = |tale: &Tale| matches!(tale, Tale::Voted(vote) if vote.view.epoch().0 == 1);
     assert!(net.told(5, voted) && !net.told(0, voted));

@@ -49,7 +49,7 @@ fn storm(seed: u64) -> Net {
     let n = 4 + (seed / 2 % 4) as usize;
     let config = Config {
         pace: Pace {
-            resend: (seed % 5 == 0).then_some(Duration::from_millis(300)),
+            resend: seed.is_multiple_of(5).then_some(Duration::from_millis(300)),
             ..BRISK.pace
         },
         heeds_commits: seed % 4 < 3,
@@ -60,7 +60,7 @@ fn storm(seed: u64) -> Net {
     net.seed(seed);
     net.jitter = DELTA * net.random(8) as u32;
     net.loss_permille = net.random(250);
-    let lies = seed % 2 == 0;
+    let lies = seed.is_multiple_of(2);
     if lies {
         make_liars(&mut net, seed);
     }
@@ -143,8 +143,8 @@ fn whatever_happened_nothing_forks_and_all_is_final_soon_after_unless_locks_diff
         let mut net = storm(seed);
         let honest = calm(&mut net);
         let lies = !net.liars.is_empty();
-        // IBFT has no bound under liars, and none with two locks. Otherwise: whoever is in the highest round r
-        // waits for up to its time; then everybody is in one of the next few, each with twice the time.
+        // IBFT has no bound under liars, and none with two locks. Otherwise: whoever is in the highest
+        // round r waits for up to its time; then everybody is in one of the next few, each with twice the time.
         let rounds = honest.iter().map(|node| net.replica(*node).engine.round());
         let highest = rounds.max().expect("somebody is honest");
         let n = net.replicas.len() as u64;
