@@ -154,7 +154,7 @@ fn ib11_nothing_leaves_before_what_it_follows_from_is_durable() {
             other => other.kind().name,
         };
         let durable = &net.replicas[sent.from.index()].records[..sent.records];
-        let mut found = durable.iter().map(|record| record.label());
+        let mut found = durable.iter().map(consortium_node::engine::Record::label);
         assert!(found.any(|(name, slot)| (name, slot) == (label, sent.message.slot())));
         checked += 1;
     }

@@ -155,7 +155,7 @@ fn qb12_nothing_leaves_before_what_it_follows_from_is_durable() {
             QbftMessage::Courtesy(_) => continue,
         };
         let durable = &net.replicas[sent.from.index()].records[..sent.records];
-        let mut found = durable.iter().map(|record| record.label());
+        let mut found = durable.iter().map(consortium_node::engine::Record::label);
         assert!(found.any(|(name, slot)| (name, slot) == (label, sent.message.slot())));
         checked += 1;
     }
