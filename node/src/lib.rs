@@ -6,7 +6,7 @@
 //!
 //! Reading order is dependency order: [`types`], [`codec`], [`crypto`], [`membership`], [`quorum`],
 //! [`transaction`], [`endorsement`], [`block`], [`ledger`], [`contracts`], [`engine`], [`wal`],
-//! [`storage`], the protocols ([`pbft`], [`qbft`], [`clique`], [`central`]), [`mempool`], [`sync`], and [`node`]
+//! [`storage`], the protocols ([`pbft`], [`qbft`], [`ibft`], [`clique`], [`central`]), [`mempool`], [`sync`], and [`node`]
 //! with its implementations: [`validator`], and the machines of [`execute_order_validate`].
 
 pub mod block;
@@ -19,6 +19,7 @@ pub mod crypto;
 pub mod endorsement;
 pub mod engine;
 pub mod execute_order_validate;
+pub mod ibft;
 pub mod ledger;
 pub mod membership;
 pub mod mempool;

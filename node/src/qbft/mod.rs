@@ -3,67 +3,76 @@
 //!
 //! # Roles
 //!
-//! n validators bear f = ⌊(n−1)/3⌋ liars. A quorum is q = ⌈2n/3⌉, which two quorums share f+1 members of. Heights are
+//! n validators bear f = ⌊(n−1)/3⌋ liars. A quorum is q = ⌈2n/3⌉: any two share f+1 members. Heights are
 //! decided one after the other; each height has rounds, and each round a *proposer*, by [`Turns`].
 //!
 //! # Normal case
 //!
 //! - **QB1** *The proposer* of round 0 asks its host for a block on the last final one, not before the
 //!   parent's timestamp + `block_period`, and an empty one not before the parent's timestamp +
-//!   `empty_block_period`, or never. It has the block judged like anybody's, accepts it and sends PROPOSAL.
-//! - **QB2** Upon PROPOSAL(h, r, block) from the proposer of round r of the present height, the first one of this
-//!   round, with r the present round or, justified, a later one, which is entered: have the host judge
-//!   the block, which must follow the last final one, be the proposer's own in its header unless a
-//!   quorum has prepared it, and not be early. Then accept it and send PREPARE, the proposer too.
-//! - **QB3** Upon the accepted proposal and PREPAREs of q distinct validators for it in the present round: it is
-//!   *prepared*, in place of what was before. Send COMMIT, once a round.
-//! - **QB4** Upon COMMITs of q distinct validators for a block in one round: it is final, and they are the
-//!   proof. The next height begins at round 0. If the block is not here, the host fetches it.
+//!   `empty_block_period`, or never. It has the block judged like anybody's, accepts it and sends
+//!   PROPOSAL.
+//! - **QB2** Upon PROPOSAL(h, r, block) from the proposer of round r of the present height, the first
+//!   one of this round, with r the present round or, justified, a later one, which is entered: have the
+//!   host judge the block, which must follow the last final one, be the proposer's own in its header
+//!   unless a quorum has prepared it, and not be early. Then accept it and send PREPARE, the proposer
+//!   too.
+//! - **QB3** Upon the accepted proposal and PREPAREs of q distinct validators for it in the present
+//!   round: it is *prepared*, in place of what was before. Send COMMIT, once a round.
+//! - **QB4** Upon COMMITs of q distinct validators for a block in one round: it is final, and they are
+//!   the proof. The next height begins at round 0. If the block is not here, the host fetches it.
 //!
 //! # Round changes
 //!
 //! - **QB5** Upon expiry of the round's timer: go to the next round; send ROUND-CHANGE(h, r+1, what is
 //!   prepared: its round and block id) with the q PREPAREs that prove it and the block.
-//! - **QB6** Upon ROUND-CHANGEs of f+1 distinct validators for later rounds than the present one: go to the smallest
-//!   of those as if the timer had expired.
+//! - **QB6** Upon ROUND-CHANGEs of f+1 distinct validators for later rounds than the present one: go to
+//!   the smallest of those as if the timer had expired.
 //! - **QB7** A ROUND-CHANGE that claims something prepared is believed if the claimed round is lower
-//!   than its own, q distinct validators signed the PREPAREs, and the block is there and is the claimed one.
-//! - **QB8** *The proposer* of round r > 0, upon q ROUND-CHANGEs for it: sends PROPOSAL with them. If any claims
-//!   something prepared, the block is the one of the highest claimed round, and its PREPAREs go along; otherwise it is a
-//!   new one (QB1). Receivers check the same (QB2); what a quorum prepared needs no verdict of the host.
-//! - **QB9** Round r lasts base · 2^r, at most `timeouts.cap`. In round 0 the time begins when a proposal is
-//!   due. The timer runs while something waits to be ordered here, a proposal was accepted at this height, or
-//!   others have moved this validator to its round; with an `empty_block_period` always.
-//! - **QB10** Votes for later rounds count once the round is there: of each validator those for a few of them, and only its
-//!   ROUND-CHANGE for the highest round. No round number makes anybody keep, or wait for, more.
+//!   than its own, q distinct validators signed the PREPAREs, and the block is there and is the claimed
+//!   one.
+//! - **QB8** *The proposer* of round r > 0, upon q ROUND-CHANGEs for it: sends PROPOSAL with them. If
+//!   any claims something prepared, the block is the one of the highest claimed round, and its PREPAREs
+//!   go along; otherwise it is a new one (QB1). Receivers check the same (QB2); what a quorum prepared
+//!   needs no verdict of the host.
+//! - **QB9** Round r lasts base · 2^r, at most `timeouts.cap`. In round 0 the time begins when a
+//!   proposal is due. The timer runs while something waits to be ordered here, a proposal was accepted
+//!   at this height, or others have moved this validator to its round; with an `empty_block_period`
+//!   always.
+//! - **QB10** Votes for later rounds count once the round is there: of each validator those for a few
+//!   of them, and only its ROUND-CHANGE for the highest round. No round number makes anybody keep, or
+//!   wait for, more.
 //!
 //! # Behind, and back again
 //!
-//! - **QB11** Messages of the next two heights are kept, a share of each sender. When f+1 validators have signed
-//!   something about later heights for some time, or a certificate shows it, the host fetches final blocks.
-//!   Upon ROUND-CHANGE of a decided height its sender is told DECIDED, the last certificate. So is, ever more seldom, who
-//!   was silent about the last block.
+//! - **QB11** Messages of the next two heights are kept, a share of each sender. When f+1 validators
+//!   have signed something about later heights for some time, or a certificate shows it, the host
+//!   fetches final blocks. Upon ROUND-CHANGE of a decided height its sender is told DECIDED, the last
+//!   certificate. So is, ever more seldom, who was silent about the last block.
 //! - **QB12** Before PREPARE or PROPOSAL leaves, the proposal is durable; before COMMIT, the PREPAREs;
 //!   before ROUND-CHANGE, itself. Upon starting again: stand where these put it and say the round's
 //!   messages again. A new height empties the log.
 //! - **QB13** Upon starting again with a disk that shows too little: sign nothing that counts until the
-//!   height is decided that it may have been at: one above the smallest that n+f−q others report not to exceed.
-//! - **QB14** The committee of a height decides it; its epoch is part of the votes' view. While a change is
-//!   scheduled, empty blocks are proposed at once so that it comes to pass. Who is not in it observes.
-//! - **QB15** Two statements of one validator for one height, round and phase are evidence; the first counts.
+//!   height is decided that it may have been at: one above the smallest that n+f−q others report not to
+//!   exceed.
+//! - **QB14** The committee of a height decides it; its epoch is part of the votes' view. While a
+//!   change is scheduled, empty blocks are proposed at once so that it comes to pass. Who is not in it
+//!   observes.
+//! - **QB15** Two statements of one validator for one height, round and phase are evidence; the first
+//!   counts.
 //!
 //! Transactions go to everyone, as the originals gossip them; submitters rely on f+1 equal receipts.
 //!
 //! # Deviations
 //!
-//! 1. COMMITs are for the block's id, and the round is not part of the block. Besu hashes the round into the block, so
-//!    that a block that is proposed again is another block (Besu #7875).
-//! 2. PROPOSAL, PREPARE and COMMIT sign a [`Vote`](crate::quorum::Vote); the first is signed without its
-//!    justification, which is signed itself.
+//! 1. COMMITs are for the block's id, and the round is not part of the block. Besu hashes the round
+//!    into the block, so that a block that is proposed again is another block (Besu #7875).
+//! 2. PROPOSAL, PREPARE and COMMIT sign a [`Vote`](crate::quorum::Vote); the first is signed without
+//!    its justification, which is signed itself.
 //! 3. Specification and Besu keep no f+1 rule in all versions; GoQuorum has it. It is here always.
-//! 4. DECIDED stands for the specification's NEW-BLOCK and the originals' block synchronisation, ASK and
-//!    REPORT are of this project. `resend` is as well, and off unless it is asked for: with it validators say the
-//!    round's messages again before its time is over.
+//! 4. DECIDED stands for the specification's NEW-BLOCK and the originals' block synchronisation, ASK
+//!    and REPORT are of this project. `resend` is as well, and off unless it is asked for: with it
+//!    validators say the round's messages again before its time is over.
 //! 5. COMMITs of the last few rounds still count, and idle validators rest.
 
 mod change;
@@ -202,6 +211,11 @@ impl Qbft {
         self.station.round
     }
 
+    /// The block that it prepared last at this height.
+    pub fn prepared(&self) -> Option<BlockId> {
+        self.prepared.as_ref().map(|prepared| prepared.block.id())
+    }
+
     /// Sends to all, and again while the round lasts if that is asked for.
     fn say(&mut self, message: QbftMessage, out: &mut Outbox<Self>) {
         if self.said.is_empty() {
@@ -283,10 +297,8 @@ impl Engine for Qbft {
             }
             Input::Recovered { disk, records, tip } => self.recover(disk, records, tip, out),
             Input::Synced { block, proof, .. } => self.on_synced(&block, &proof, out),
-            Input::Committee { from, committee } => {
-                self.station.schedule(from, committee);
-                self.go_on(out);
-            }
+            // The block that says so has yet to be told as executed, or the ledger as recovered.
+            Input::Committee { from, committee } => self.station.schedule(from, committee),
             Input::Pending(since) => {
                 self.station.pending(since.is_some());
                 self.station.rearm(out);

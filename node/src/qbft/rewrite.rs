@@ -1,7 +1,7 @@
 //! What each small change of a liar ([`Rewrite`]) comes to in each message.
 //!
-//! Everything here is signed with the liar's own key; the words of others are left out, repeated or misquoted,
-//! never forged.
+//! Everything here is signed with the liar's own key; the words of others are left out, repeated or
+//! misquoted, never forged.
 
 use std::sync::Arc;
 

@@ -1,10 +1,10 @@
 //! A member whose disk does not show what it signed (R40).
 //!
-//! It may have signed anything at the height it was at, h, and does not know which that was. That it was
-//! there means that h−1 is decided: a quorum committed it, so q−f honest others, not counting it and the
-//! f−1 liars that are left, are at h−1 or above. It asks all where they stand and takes the smallest height c
-//! that n+f−q others do not exceed: one of those q−f is among them, so h ≤ c+1. It signs nothing until the
-//! height c+1 is decided. It follows meanwhile, as one of the f faulty.
+//! It may have signed anything at the height it was at, h, and does not know which that was. That it
+//! was there means that h−1 is decided: a quorum committed it, so q−f honest others, not counting it
+//! and the f−1 liars that are left, are at h−1 or above. It asks all where they stand and takes the
+//! smallest height c that n+f−q others do not exceed: one of those q−f is among them, so h ≤ c+1. It
+//! signs nothing until the height c+1 is decided. It follows meanwhile, as one of the f faulty.
 
 use std::collections::BTreeMap;
 

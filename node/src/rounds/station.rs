@@ -46,6 +46,8 @@ pub(crate) struct Station {
     tickets: u64,
     pub(super) mute: Option<Mute>,
     pub(super) peers: Peers,
+    /// Planted bug: timers of heights that are over go on.
+    pub(crate) keeps_timers: bool,
 }
 
 /// What [`Station::new`] needs.
@@ -95,7 +97,13 @@ impl Station {
             tickets: 0,
             mute: None,
             peers: Peers::default(),
+            keeps_timers: false,
         }
+    }
+
+    /// Counts by another rule: a planted bug.
+    pub(crate) fn count_by(&mut self, rule: QuorumRule) {
+        self.quorum_rule = rule;
     }
 
     /// Whether it is in the committee of this height.
@@ -233,7 +241,7 @@ impl Station {
     }
 
     fn leave_round<E: Rounds>(&mut self, out: &mut Outbox<E>) {
-        if self.armed.take().is_some() {
+        if self.armed.take().is_some() && !self.keeps_timers {
             out.push(Effect::Disarm(self.round_timer()));
         }
         self.unwant(out);

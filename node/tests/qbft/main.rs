@@ -4,9 +4,17 @@
 mod support;
 
 mod faults;
+mod justification;
+mod locks;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod oracles;
+mod outages;
 mod recovery;
+mod rules;
+mod script;
 mod two_phase;
+mod wire;
 
 use std::time::Duration;
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use consortium_node::{
-    engine::{Recovery, Tale},
+    engine::{Message as _, Record as _, Recovery, Tale},
+    qbft::QbftMessage,
     quorum::Phase,
     types::{Digest, NodeId, Seq, View},
 };
@@ -98,7 +99,7 @@ fn qb13_a_lost_disk_mutes_until_the_height_is_decided_that_may_have_been_signed(
         let sent = net.trace[lost..]
             .iter()
             .filter(|sent| sent.from == NodeId(3));
-        let names = sent.map(|sent| consortium_node::engine::Message::kind(&*sent.message).name);
+        let names = sent.map(|sent| sent.message.kind().name);
         names
             .filter(|name| ["PREPARE", "COMMIT"].contains(name))
             .count()
@@ -130,9 +131,33 @@ fn qb13_a_mute_validator_that_restarts_is_mute() {
         net.run(SECOND);
         let mut sent = net.trace[before..].iter();
         let voted = sent.any(|sent| {
-            let kind = consortium_node::engine::Message::kind(&*sent.message).name;
+            let kind = sent.message.kind().name;
             sent.from == NodeId(3) && ["PREPARE", "COMMIT", "ROUND-CHANGE"].contains(&kind)
         });
         assert!(!voted, "crashed before effect {effects}");
     }
+}
+
+#[test]
+fn qb12_nothing_leaves_before_what_it_follows_from_is_durable() {
+    let mut net = net(4);
+    net.loss_permille = 200;
+    for _ in 0..10 {
+        net.submit();
+        net.run(SECOND);
+    }
+    let mut checked = 0;
+    for sent in &net.trace {
+        let label = match &*sent.message {
+            QbftMessage::Proposal(_) | QbftMessage::Prepare(_) => "ACCEPTED",
+            QbftMessage::Commit(_) => "PREPARED",
+            QbftMessage::RoundChange(_) => "ROUND-CHANGE",
+            QbftMessage::Courtesy(_) => continue,
+        };
+        let durable = &net.replicas[sent.from.index()].records[..sent.records];
+        let mut found = durable.iter().map(consortium_node::engine::Record::label);
+        assert!(found.any(|(name, slot)| (name, slot) == (label, sent.message.slot())));
+        checked += 1;
+    }
+    assert!(checked > 100, "{checked}");
 }

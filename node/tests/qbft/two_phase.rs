@@ -48,7 +48,7 @@ fn make_liars(net: &mut Net, seed: u64) {
 fn storm(seed: u64) -> Net {
     let n = 4 + (seed / 2 % 4) as usize;
     let config = Config {
-        resend: (seed % 5 == 0).then_some(Duration::from_millis(300)),
+        resend: seed.is_multiple_of(5).then_some(Duration::from_millis(300)),
         ..BRISK
     };
     let mut net = net_with(n, config);
@@ -56,7 +56,7 @@ fn storm(seed: u64) -> Net {
     net.seed(seed);
     net.jitter = DELTA * net.random(8) as u32;
     net.loss_permille = net.random(250);
-    let lies = seed % 2 == 0;
+    let lies = seed.is_multiple_of(2);
     if lies {
         make_liars(&mut net, seed);
     }
