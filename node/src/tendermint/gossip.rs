@@ -188,10 +188,6 @@ impl Tendermint {
         let interval = self.config.status_interval.as_nanos() as u64;
         let now = self.now;
         let peer = self.peers.list.entry(node).or_default();
-        if report.attempt <= peer.attempt {
-            return Err(Refusal::Stale);
-        }
-        peer.attempt = report.attempt;
         if now.since(peer.answered.0) >= interval || peer.answered.0 == Mono(0) {
             peer.answered = (now, 0);
         }
@@ -310,7 +306,7 @@ impl Tendermint {
         }
         for position in 0..self.committee.n() {
             let own = Some(position) == self.position;
-            if !own && !(turn && self.relays()) {
+            if !(own || turn && self.relays()) {
                 continue;
             }
             let lacks = |bits: fn(&Report) -> &[u8]| {

@@ -66,7 +66,7 @@ fn tm18_a_dead_member_is_asked_ever_more_seldom_and_work_goes_on() {
     net.check_done(&[0, 1, 2]);
     net.trace.clear();
     net.run(3600 * SECOND);
-    let most = 3 * (3600_000 / (128 * 50) + 2);
+    let most = 3 * (3_600_000 / (128 * 50) + 2);
     assert!(net.trace.len() <= most, "{} of {most}", net.trace.len());
 }
 

@@ -159,7 +159,7 @@ fn m22_tm3_a_later_polka_frees_the_one_that_is_locked_on_an_earlier_block() {
             // Y: B does not see the polka, C and D do.
             ("PREVOTE", 1) => !liar || sent.to != NodeId(0),
             ("PRECOMMIT", 1) => !liar,
-            ("PRECOMMIT", _) | ("PROPOSAL", _) => true,
+            ("PRECOMMIT" | "PROPOSAL", _) => true,
             _ => false,
         }
     });
@@ -329,8 +329,8 @@ fn dice_rounds(n: u16, liars: u16, seed: u64) -> bool {
             .collect();
         polkas.extend(agreed.iter().map(|value| (round, *value)));
         for node in 0..honest {
-            let seen = s.net.random(1 + agreed.len() as u64) as usize;
-            let digest = agreed.get(seen).copied().unwrap_or(NIL);
+            let shown = s.net.random(1 + agreed.len() as u64) as usize;
+            let digest = agreed.get(shown).copied().unwrap_or(NIL);
             if digest != NIL {
                 locks[usize::from(node)] = Some((round, digest));
             }
