@@ -23,7 +23,7 @@ const SLOWEST: u32 = 7;
 const ANSWERS_PER_INTERVAL: u32 = 16;
 
 /// Whether to ask once more after so many intervals: after 1, 2, 4, … 128, and every 128 from then on.
-fn is_due(intervals: u32) -> bool {
+pub(super) fn is_due(intervals: u32) -> bool {
     intervals.is_power_of_two() || intervals.is_multiple_of(SELDOM)
 }
 
@@ -105,9 +105,8 @@ impl Tendermint {
         }
         if asks {
             self.ask_everyone(out);
-        } else if self.wonders() {
-            self.ask_each(out);
         }
+        self.ask_unreported(out);
         for node in self.silent() {
             let peer = self.peers.list.entry(node).or_default();
             peer.silent = peer.silent.saturating_add(1);
@@ -147,9 +146,7 @@ impl Tendermint {
     }
 
     pub(super) fn ask_everyone(&mut self, out: &mut Outbox<Self>) {
-        if self.wonders() {
-            self.ask_each(out);
-        } else if self.position.is_some()
+        if self.position.is_some()
             && let Some(report) = self.report(Asks::Everyone, 0)
         {
             out.work.signatures += 1;
@@ -157,11 +154,12 @@ impl Tendermint {
         }
     }
 
-    /// Asks each member where it stands; each answers.
-    fn ask_each(&mut self, out: &mut Outbox<Self>) {
-        let others: Vec<NodeId> = self.committee.others(self.me).collect();
-        for node in others {
-            self.report_to(node, Asks::You, 0, out);
+    /// TM20: asks the members that have not said where they stand.
+    pub(super) fn ask_unreported(&mut self, out: &mut Outbox<Self>) {
+        if self.position.is_some() {
+            for node in self.unreported() {
+                self.report_to(node, Asks::You, 0, out);
+            }
         }
     }
 
@@ -190,10 +188,6 @@ impl Tendermint {
         let interval = self.config.status_interval.as_nanos() as u64;
         let now = self.now;
         let peer = self.peers.list.entry(node).or_default();
-        if report.attempt <= peer.attempt {
-            return Err(Refusal::Stale);
-        }
-        peer.attempt = report.attempt;
         if now.since(peer.answered.0) >= interval || peer.answered.0 == Mono(0) {
             peer.answered = (now, 0);
         }

@@ -285,9 +285,13 @@ impl Tendermint {
                 self.peers.progress = true;
             }
         }
-        self.blocks
-            .entry(claim.digest)
-            .or_insert_with(|| Arc::clone(&said.block));
+        // Of a round that is over only what a quorum stood for can still matter.
+        let quorum = self.quorum_size();
+        let known = &self.rounds[&round];
+        let quorums = [&known.prevotes, &known.precommits].map(|votes| votes.block(quorum));
+        if round == self.round || quorums.contains(&Some(claim.digest)) {
+            self.blocks.insert(claim.digest, Arc::clone(&said.block));
+        }
         if let Some(polka) = &said.polka {
             self.learn_polka(polka);
         }

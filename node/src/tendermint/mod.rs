@@ -73,7 +73,8 @@
 //! - **TM20** Upon starting again with a disk that shows too little, do: sign nothing until the heights are
 //!   decided that may have been signed. Whoever signed for height X saw a quorum precommit X−1. Of n+f−q
 //!   reporters in return one is honest and has precommitted X−1, so if none of those is beyond height c
-//!   then X ≤ c+1. It speaks again in height c+2.
+//!   then X ≤ c+1. It speaks again in height c+2, for the least c that the reports allow; it asks until
+//!   all have reported, because a liar may be among the first.
 //! - **TM21** Upon words of f+1 members about later heights that DECIDED does not bring, do: have the host
 //!   fetch final blocks. Upon each of them, do: go on to the height after it.
 //! - **TM22** The committee of a height decides it; its epoch is in the view of every message, so nothing

@@ -9,8 +9,6 @@ use crate::types::{Height, Mono, NodeId};
 pub(super) struct Peer {
     /// The highest height that it signed anything about.
     pub(super) height: Height,
-    /// The newest attempt of its that was answered.
-    pub(super) attempt: u64,
     /// Status intervals in a row without a word about the last decided height.
     pub(super) silent: u32,
     /// When the present count of answers began, and it.

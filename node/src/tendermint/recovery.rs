@@ -11,6 +11,7 @@ use crate::{
 
 use super::{
     Step, Tendermint, Timer,
+    gossip::is_due,
     message::{Asks, Decided, NIL, PREVOTE, Record, Report},
 };
 
@@ -21,8 +22,10 @@ pub(super) struct Mute {
     reports: BTreeMap<NodeId, Height>,
     /// Returns for earlier attempts are of an earlier life.
     since: u64,
-    /// The last height that may have been signed for here.
+    /// The last height that may have been signed for here, as far as the reports bound it.
     horizon: Option<Height>,
+    /// Status intervals since it began to ask.
+    intervals: u32,
 }
 
 impl Tendermint {
@@ -31,20 +34,30 @@ impl Tendermint {
         self.mute.is_none() && self.position.is_some()
     }
 
-    /// Whether it still has to learn how much it may have signed.
+    /// Whether it still has to learn how much it may have signed: each report may lower the bound.
     pub(super) fn wonders(&self) -> bool {
-        self.position.is_some()
-            && self
-                .mute
-                .as_ref()
-                .is_some_and(|mute| mute.horizon.is_none())
+        let others = self.committee.n() - 1;
+        let open = |mute: &Mute| mute.reports.len() < others;
+        self.position.is_some() && self.mute.as_ref().is_some_and(open)
+    }
+
+    /// The members that a mute validator asks where they stand, once a status interval.
+    pub(super) fn unreported(&mut self) -> Vec<NodeId> {
+        let Some(mute) = &mut self.mute else {
+            return Vec::new();
+        };
+        let due = mute.intervals == 0 || is_due(mute.intervals);
+        mute.intervals = mute.intervals.saturating_add(1);
+        let others = self.committee.others(self.me);
+        let open = others.filter(|node| due && !mute.reports.contains_key(node));
+        open.collect()
     }
 
     /// Another committee knows better.
     pub(super) fn wonder_anew(&mut self) {
         if let Some(mute) = &mut self.mute {
             mute.reports.clear();
-            mute.horizon = None;
+            (mute.horizon, mute.intervals) = (None, 0);
         }
     }
 
@@ -64,10 +77,9 @@ impl Tendermint {
         *least = theirs.min(*least);
         let mut heights: Vec<Height> = mute.reports.values().copied().collect();
         heights.sort_unstable();
-        if let Some(height) = heights.get(needed - 1)
-            && mute.horizon.is_none()
-        {
-            mute.horizon = Some(height.next());
+        if let Some(height) = heights.get(needed - 1) {
+            let bound = height.next();
+            mute.horizon = Some(mute.horizon.map_or(bound, |known| known.min(bound)));
             self.speak_again(out);
         }
     }
@@ -105,6 +117,7 @@ impl Tendermint {
                 reports: BTreeMap::new(),
                 since: self.peers.attempt,
                 horizon: None,
+                intervals: 0,
             });
             // Never an empty log, which would be that of a validator that has signed nothing.
             out.push(Effect::Truncate(vec![Record::Mute]));
@@ -118,6 +131,7 @@ impl Tendermint {
         self.rest(out);
         self.resume(out);
         self.ask_everyone(out);
+        self.ask_unreported(out);
     }
 
     /// What a record says about the present height.

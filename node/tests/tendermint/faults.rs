@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use consortium_node::{
     engine::{Forks, Message as _, Recovery, Tale},
-    tendermint::TendermintMessage,
+    quorum::Vote,
+    tendermint::{Record, TendermintMessage},
     types::{NodeId, View},
 };
 
@@ -191,6 +192,42 @@ fn tm19_everyone_may_crash_at_any_effect_and_nobody_contradicts_itself() {
         net.check_done(&[0, 1, 2, 3]);
         check_votes(&net);
     }
+}
+
+#[test]
+fn tm19_nothing_leaves_before_it_is_durable() {
+    let mut net = net_with(4, BRISK);
+    net.loss_permille = 200;
+    for _ in 0..5 {
+        net.submit();
+        net.run(SECOND);
+    }
+    let mut votes = 0;
+    for sent in &net.trace {
+        let durable = &net.replica(sent.from.0).records[..sent.records];
+        let known = |body: &Vote| {
+            durable.iter().any(|record| match record {
+                Record::Voted(vote) => vote.body() == body,
+                _ => false,
+            })
+        };
+        match &*sent.message {
+            TendermintMessage::Prevote(vote) | TendermintMessage::Precommit(vote)
+                if vote.signer() == sent.from =>
+            {
+                votes += 1;
+                assert!(known(vote.body()), "{vote:?}");
+            }
+            TendermintMessage::Proposal(said) if said.claim.signer() == sent.from => {
+                assert!(durable.iter().any(|record| match record {
+                    Record::Proposed(own) => own.claim.body() == said.claim.body(),
+                    _ => false,
+                }));
+            }
+            _ => {}
+        }
+    }
+    assert!(votes > 100);
 }
 
 #[test]

@@ -3,11 +3,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod committees;
 mod faults;
+mod gossip;
+mod museum;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod oracles;
 mod random;
 mod rules;
 mod script;
+mod wire;
 
 use std::time::Duration;
 

@@ -30,7 +30,7 @@ fn corrupt(net: &mut Net, liar: NodeId, dice: u64) {
             .wrapping_add(1);
         match (count >> 33) % 4 {
             0 => None,
-            1 if sent.to.0 % 2 == 0 => {
+            1 if sent.to.0.is_multiple_of(2) => {
                 let lie = sent.message.conflicting(&key, liar, &mut forks);
                 Some(lie.map_or_else(|| Arc::clone(&sent.message), Arc::new))
             }
@@ -71,7 +71,7 @@ fn run(seed: u64) {
     net.seed(seed);
     net.hosts_sync = true;
     net.tracing = false;
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         let liar = NodeId(net.random(n) as u16);
         corrupt(&mut net, liar, seed);
     }
@@ -90,7 +90,7 @@ fn run(seed: u64) {
         net.restart(victim, Recovery::Clean);
     }
     net.ask_again();
-    net.run(Duration::from_secs(60));
+    net.run(Duration::from_mins(1));
     let honest = net.nodes().into_iter();
     let honest = honest.filter(|node| !net.liars.contains(node));
     let honest: Vec<u16> = honest.map(|node| node.0).collect();
