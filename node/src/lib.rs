@@ -26,6 +26,7 @@ pub mod mutant;
 pub mod node;
 pub mod pbft;
 pub mod quorum;
+pub mod raft;
 pub mod rewrite;
 pub mod sealed;
 pub mod storage;
