@@ -114,6 +114,7 @@ impl Raft {
     fn vote_for(&mut self, node: NodeId, out: &mut Outbox<Self>) {
         self.voted = Some(node);
         self.dirty = true;
+        self.flush(out);
         out.tell(Tale::Voted(Vote {
             phase: ELECTED,
             view: self.term,
@@ -241,7 +242,6 @@ impl Raft {
             leader: self.me,
         });
         self.reign = Some(Reign::new(self.term, self.log.last().index.next()));
-        self.know_members();
         self.arm_pulse(out);
         self.propose(Body::Nothing, out);
     }

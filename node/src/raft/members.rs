@@ -62,6 +62,7 @@ impl Raft {
             known.append(&mut self.log.previous_configuration().members());
         }
         known.remove(&self.me);
+        // Whoever is new here is sent the newest entry first: does its log hold the one before?
         let (last, now) = (self.log.last().index.prev(), self.now.mono);
         let Some(reign) = &mut self.reign else { return };
         reign.progress.retain(|node, _| known.contains(node));

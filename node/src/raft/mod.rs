@@ -36,7 +36,7 @@
 //!   fetches blocks (snapshot).
 //! - **RA12** APPEND names the entry before its first. A follower that does not hold that refuses; one that
 //!   does makes its log agree, writes it, and answers how far.
-//! - **RA13** An entry that contradicts the leader's is dropped, with all behind it, and nothing else ever is.
+//! - **RA13** An entry that contradicts the leader's is dropped, with all behind it, and nothing else is.
 //!   A refusal carries a hint: the last place that can agree, so that a whole term is skipped at a time.
 //! - **RA14** An entry of the leader's own term that a quorum holds is committed, with all before it. Entries
 //!   of earlier terms are never committed by counting (§3.6.2, Figure 8).

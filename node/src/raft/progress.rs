@@ -77,7 +77,10 @@ impl Progress {
     /// it asked, and says that it counts.
     pub(super) fn hears(&mut self, mute: bool, index: Seq) {
         if mute {
-            self.mute = self.mute.or(Some(Seq(u64::MAX)));
+            if self.mute.is_none() {
+                self.forget(Seq(u64::MAX));
+                self.next = Seq(1);
+            }
         } else if self.mute.is_some_and(|shown| index >= shown) {
             self.mute = None;
         }
@@ -130,7 +133,12 @@ impl Progress {
             Flow::Replicate(_) => self.probe(),
             Flow::Probe { .. } if self.next.prev() != refused => return false,
             Flow::Probe { .. } => {
-                self.next = Seq(refused.0.min(hint.0 + 1)).max(self.matched.next());
+                let next = Seq(refused.0.min(hint.0 + 1)).max(self.matched.next());
+                if next == self.next {
+                    // It denies what it said: the next heartbeat tries again, and not before.
+                    return false;
+                }
+                self.next = next;
                 self.flow = Flow::Probe { sent: false };
             }
             Flow::Snapshot { .. } => return false,

@@ -8,7 +8,7 @@ use super::{
     progress::{Flow, Progress},
 };
 use crate::{
-    engine::{Effect, Outbox, Refusal},
+    engine::{Effect, Outbox},
     types::{NodeId, Seq},
 };
 
@@ -105,7 +105,6 @@ impl Raft {
         let (now, inflight) = (self.now.mono, self.config.inflight);
         let last = self.log.last().index;
         let Some(progress) = self.progress(from) else {
-            out.refuse(Refusal::WrongSender);
             return;
         };
         progress.lives(now, inflight);

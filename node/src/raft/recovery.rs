@@ -2,7 +2,7 @@
 
 use super::{
     Raft,
-    entry::{Base, Entry},
+    entry::{Base, Body},
     log::Log,
     message::{RaftMessage, Record},
 };
@@ -55,7 +55,9 @@ impl Raft {
             });
             self.dirty = true;
         } else {
-            records.iter().for_each(|record| self.replay(record));
+            for record in records {
+                self.replay(record);
+            }
         }
         if self.mute.is_some() {
             out.tell(Tale::Muted);
@@ -80,9 +82,9 @@ impl Raft {
             Record::Base(base) => self.log = Log::new(base.clone()),
             Record::Entries { first, list } => {
                 self.log.truncate(first.prev());
-                list.iter().for_each(|entry: &Entry| {
+                for entry in list {
                     self.log.push(entry.clone());
-                });
+                }
             }
         }
     }
@@ -106,7 +108,8 @@ impl Raft {
         if let Some(reign) = &mut self.reign {
             reign.own.clear();
         }
-        if let Some((from, base)) = self.awaited.take() {
+        let height = self.tip.0;
+        if let Some((from, base)) = self.awaited.take_if(|(_, base)| base.height <= height) {
             self.on_snapshot(from, &base, out);
         }
         self.apply(out);
@@ -181,7 +184,7 @@ impl Raft {
             if let Some(reign) = &mut self.reign {
                 reign.rejoins.insert(from, (attempt, next));
             }
-            self.propose(super::entry::Body::Nothing, out)
+            self.propose(Body::Nothing, out)
         };
         let term = self.term;
         let message = RaftMessage::Welcome {

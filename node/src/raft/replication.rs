@@ -4,7 +4,7 @@ use super::{
     Raft,
     entry::{Body, Entry, Position},
     message::{RaftMessage, Record},
-    progress::Flow,
+    progress::{Flow, Progress},
 };
 use crate::{
     engine::{Effect, Outbox, Refusal},
@@ -174,8 +174,8 @@ impl Raft {
     ) {
         let (now, inflight) = (self.now.mono, self.config.inflight);
         let parting = hint.map(|hint| self.log.hint(hint).index);
+        // Else it answers a leader that has stepped down, or after it was let go.
         let Some(progress) = self.progress(from) else {
-            out.refuse(Refusal::WrongSender);
             return;
         };
         (progress.active, progress.heard) = (true, now);
@@ -206,7 +206,7 @@ impl Raft {
         let last = self.log.last().index;
         let agreed = self.log.configuration().agreed(|node| {
             let progress = reign.progress.get(&node);
-            let counted = progress.map_or(Seq(0), |progress| progress.counted());
+            let counted = progress.map_or(Seq(0), Progress::counted);
             if node == self.me { last } else { counted }
         });
         let own = self.log.term_at(agreed) == Some(self.term);

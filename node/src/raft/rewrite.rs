@@ -145,12 +145,13 @@ fn with_index(message: &RaftMessage, by: i64) -> Option<RaftMessage> {
     let index = match &mut message {
         RaftMessage::RequestVote { last, .. } => &mut last.index,
         RaftMessage::Append { prev, .. } => &mut prev.index,
-        RaftMessage::Appended { index, .. } | RaftMessage::Welcome { index, .. } => index,
-        RaftMessage::Heartbeat { commit, .. } => commit,
-        RaftMessage::Snapshot { base, .. } => &mut base.at.index,
-        RaftMessage::ReadIndex {
+        RaftMessage::Appended { index, .. }
+        | RaftMessage::Welcome { index, .. }
+        | RaftMessage::ReadIndex {
             index: Some(index), ..
         } => index,
+        RaftMessage::Heartbeat { commit, .. } => commit,
+        RaftMessage::Snapshot { base, .. } => &mut base.at.index,
         _ => return None,
     };
     *index = Seq(moved(index.0, by));

@@ -3,7 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod museum;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod oracles;
+mod rules;
+mod scripts;
+mod stage;
 mod storms;
 
 use std::time::Duration;

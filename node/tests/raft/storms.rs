@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use consortium_node::{
-    engine::{Recovery, Tale},
-    raft::{Config, ELECTED, Minting},
+    codec,
+    engine::{Message as _, Record as _, Recovery, Tale},
+    raft::{Config, ELECTED, Minting, RaftMessage, Record},
     types::View,
 };
 
@@ -48,6 +49,21 @@ fn check_elections(net: &Net) {
                 _ => {}
             }
         }
+    }
+}
+
+/// Sizes are those of the encoding, and what is encoded comes back.
+fn check_bytes(net: &Net) {
+    for sent in &net.trace {
+        let bytes = codec::encode(&*sent.message);
+        assert_eq!(bytes.len(), sent.message.wire_len(), "{:?}", sent.message);
+        let back: RaftMessage = codec::decode(&bytes).expect("as it was encoded");
+        assert_eq!(back, *sent.message);
+    }
+    for record in net.replicas.iter().flat_map(|replica| &replica.records) {
+        let bytes = codec::encode(record);
+        assert_eq!(bytes.len(), record.wire_len(), "{record:?}");
+        assert!(Record::NAMES.contains(&record.label().0));
     }
 }
 
@@ -100,6 +116,9 @@ fn storm(seed: u64, n: usize, config: Config) {
     }
     net.check_done(&(0..n as u16).collect::<Vec<_>>());
     check_elections(&net);
+    if seed.is_multiple_of(10) {
+        check_bytes(&net);
+    }
 }
 
 fn each_seed(run: impl Fn(u64) + std::panic::RefUnwindSafe) {
