@@ -28,6 +28,7 @@ pub mod node;
 pub mod pbft;
 pub mod qbft;
 pub mod quorum;
+pub mod raft;
 pub mod rewrite;
 pub mod rounds;
 pub mod sealed;
