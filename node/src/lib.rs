@@ -19,6 +19,7 @@ pub mod crypto;
 pub mod endorsement;
 pub mod engine;
 pub mod execute_order_validate;
+pub mod hotstuff;
 pub mod ledger;
 pub mod membership;
 pub mod mempool;
