@@ -219,6 +219,8 @@ impl HotStuff {
             entries.iter().rposition(Entry::has_payload)
         };
         let Some(last) = last else { return };
+        let newest = run.certificates.last().expect("a run has links");
+        self.due = newest.vote().view;
         for (place, entry) in entries.iter().enumerate().take(last + 1) {
             let between = entries[place + 1..].iter();
             let between = between.map(|entry| entry.link.block.header().clone());
@@ -240,6 +242,7 @@ impl HotStuff {
     /// the grandparent, if both steps are certified.
     pub(super) fn plant(&mut self, link: &Arc<Link>, stamp: Stamp, judged: Judged) {
         let parent = link.block.header().parent;
+        self.carried = self.carried.max(stamp.parent);
         self.tree.insert(Arc::clone(link), stamp, judged);
         self.lock_below(parent);
     }

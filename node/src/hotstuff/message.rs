@@ -169,6 +169,12 @@ pub struct Word {
     pub tc: Option<Arc<TimeoutCertificate>>,
 }
 
+impl Word {
+    fn wire_len(&self) -> usize {
+        SIGNED_GIVE_UP_LEN + optional(self.high.as_ref()) + optional_tc(self.tc.as_ref())
+    }
+}
+
 /// FETCH: please send this block and its ancestors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Fetch {
@@ -296,9 +302,7 @@ impl Message for HotStuffMessage {
         1 + match self {
             Self::Proposal(proposal) => proposal.wire_len(),
             Self::Vote(_) => SIGNED_VOTE_LEN,
-            Self::NewView(word) | Self::Timeout(word) => {
-                SIGNED_GIVE_UP_LEN + optional(word.high.as_ref()) + optional_tc(word.tc.as_ref())
-            }
+            Self::NewView(word) | Self::Timeout(word) => word.wire_len(),
             Self::Fetch(_) => 32 + 8 + SEAL_LEN,
             Self::Blocks(links) => 4 + links.iter().map(|link| link.wire_len()).sum::<usize>(),
             Self::Certificate(news) => optional(news.high.as_ref()) + optional_tc(news.tc.as_ref()),
@@ -367,8 +371,8 @@ pub enum Record {
     Voted(Arc<Proposal>),
     /// An ancestor of such a block that this replica did not vote for.
     Link(Arc<Link>),
-    /// This replica gave up a view, with the highest certificate that it had.
-    GaveUp(Signed<GiveUp>, Option<Certificate>),
+    /// This replica gave up a view, with what had led to it.
+    GaveUp(Word),
     /// The highest certificate, when the log is shortened.
     High(Certificate),
     /// This replica once lost its log and has signed nothing since.
@@ -385,7 +389,7 @@ impl crate::engine::Record for Record {
         1 + match self {
             Self::Voted(proposal) => proposal.wire_len(),
             Self::Link(link) => link.wire_len(),
-            Self::GaveUp(_, high) => SIGNED_GIVE_UP_LEN + optional(high.as_ref()),
+            Self::GaveUp(word) => word.wire_len(),
             Self::High(certificate) => certificate.wire_len(),
             Self::Mute => 0,
         }
@@ -400,7 +404,7 @@ impl crate::engine::Record for Record {
                 let seq = Seq(header.height.0);
                 (Self::NAMES[1], Slot { view, seq })
             }
-            Self::GaveUp(word, _) => (Self::NAMES[2], of_view(word.body().view)),
+            Self::GaveUp(word) => (Self::NAMES[2], of_view(word.claim.body().view)),
             Self::High(certificate) => (Self::NAMES[3], place_of(certificate.vote())),
             Self::Mute => (Self::NAMES[4], Slot::default()),
         }

@@ -42,10 +42,10 @@
 //!
 //! - **HS9** Upon the expiry of the view's timer, do: vote in no view up to this one any more, and say so
 //!   with the highest QC. `Jolteon`: send TIMEOUT to all, again with each expiry, and stay until a QC or TC
-//!   leads on; q of them for a view are a TC. The others: enter the next view and send NEW-VIEW to its
-//!   leader, who proposes once q gave up the view before.
+//!   leads on. The others: enter the next view and send NEW-VIEW to its leader; if no certificate led to the
+//!   view that is given up, stay and send NEW-VIEW to all, again with each expiry. q of them for a view are a
+//!   TC: upon one, enter the view after it.
 //! - **HS10** Upon words of f+1 members that gave up this view or later ones, do: join the smallest of these.
-//!   NEW-VIEW goes to all from the second view in a row on that was given up, so that views come together.
 //!   `HotStuff2`: a leader that entered by a TC waits Δ for higher QCs before it proposes.
 //! - **HS11** A view may last `timeout` · `timeout_growth`^(views given up since the last commit), at most
 //!   `timeout_max`.
@@ -59,8 +59,9 @@
 //! # Rest
 //!
 //! - **HS13** Upon nothing waiting and no payload between the final chain and the highest QC, do: stop the
-//!   timer; propose nothing. Else the leader proposes empty blocks if there is nothing to order. Committed
-//!   empty blocks behind the last payload are called final together with the next payload.
+//!   timer; propose nothing. Else the leader proposes empty blocks if there is nothing to order, up
+//!   to the one that carries the QC by which the last payload is committed. Committed empty blocks behind
+//!   the last payload are called final together with the next payload.
 //!
 //! # Reputation
 //!
@@ -246,6 +247,10 @@ pub struct HotStuff {
     tree: Tree,
     /// View of the newest committed block.
     committed: View,
+    /// View of the certificate that made the last payload final, and of the highest that a block here
+    /// carries: until the first is not above the second, a leader owes the others a block.
+    due: View,
+    carried: View,
     /// Blocks that became final since the log was replaced.
     settled: u64,
 
@@ -323,6 +328,8 @@ impl HotStuff {
             lock: (View(0), genesis),
             tree: Tree::new(genesis),
             committed: View(0),
+            due: View(0),
+            carried: View(0),
             settled: 0,
             offer: None,
             last_vote: None,

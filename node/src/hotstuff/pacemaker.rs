@@ -94,10 +94,11 @@ impl HotStuff {
         self.give_up(out);
     }
 
-    /// HS9: gives up the current view: `Jolteon` tells everyone and stays until a quorum did; the others
-    /// go on at once and tell the next leader, or everyone if that did not help the last time (HS10).
+    /// HS9: gives up the current view. `Jolteon` tells everyone and stays until a quorum did; the others
+    /// go on and tell the next leader, or tell everyone and stay if they went on before.
     pub(super) fn give_up(&mut self, out: &mut Outbox<Self>) {
         let view = self.view;
+        let proven = self.is_proven();
         if self.gave_up < view {
             self.failures = self.failures.saturating_add(1);
             self.gave_up = view;
@@ -105,8 +106,8 @@ impl HotStuff {
             let high = self.high.view;
             out.work.signatures += 1;
             let claim = self.key.sign(self.me, GiveUp { view, high });
-            let certificate = self.high.certificate.clone();
-            out.push(Effect::Persist(Record::GaveUp(claim.clone(), certificate)));
+            let word = self.word(claim.clone());
+            out.push(Effect::Persist(Record::GaveUp(word)));
             out.tell(Tale::Suspected(self.schedule.after(view)));
             self.last_word = Some(claim);
         } else {
@@ -116,13 +117,13 @@ impl HotStuff {
         let word = self.word(claim.clone());
         if self.config.variant == Variant::Jolteon {
             out.broadcast(HotStuffMessage::Timeout(word));
+        } else if !proven {
+            out.broadcast(HotStuffMessage::NewView(word));
         } else {
             let next = self.schedule.after(view);
             self.enter(next, out);
             let leader = self.leader(next);
-            if self.failures > 1 {
-                out.broadcast(HotStuffMessage::NewView(word));
-            } else if leader != self.me {
+            if leader != self.me {
                 out.send(leader, HotStuffMessage::NewView(word));
             }
         }
@@ -130,7 +131,14 @@ impl HotStuff {
         self.hear(me, claim, out);
     }
 
-    fn word(&self, claim: Signed<GiveUp>) -> Word {
+    /// Whether a certificate led to the current view, and not the own timer.
+    fn is_proven(&self) -> bool {
+        let left = self.tc.as_ref().map(|tc| self.schedule.after(tc.view));
+        self.high.view.next() == self.view || left == Some(self.view)
+    }
+
+    /// A word with what this replica can prove.
+    pub(super) fn word(&self, claim: Signed<GiveUp>) -> Word {
         Word {
             claim,
             high: self.high.certificate.clone(),

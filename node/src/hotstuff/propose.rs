@@ -222,7 +222,8 @@ impl HotStuff {
         if !may {
             return self.unwant(out);
         }
-        let empty_ok = self.unfinished() || self.config.empty_block_period.is_some();
+        let owes = self.unfinished() || self.carried < self.due;
+        let empty_ok = owes || self.config.empty_block_period.is_some();
         let same = |wanted: &Wanted| {
             wanted.view == self.view && wanted.parent == parent && (self.hurried || !empty_ok)
         };
@@ -245,7 +246,7 @@ impl HotStuff {
             justify,
         });
         let not_before = match self.config.empty_block_period {
-            Some(period) if !self.unfinished() => self.next_beat(parent, period),
+            Some(period) if !owes => self.next_beat(parent, period),
             _ => Wall(0),
         };
         out.push(Effect::Want(Want {

@@ -43,11 +43,9 @@ impl HotStuff {
             }
         }
         self.try_commit(out);
-        let told = View(self.voted.0.max(1));
-        let least = told.max(self.schedule.after(self.gave_up));
-        if least > self.view && self.gave_up > View(0) || told > self.view {
-            let least = if self.gave_up > View(0) { least } else { told };
-            self.enter(least, out);
+        // It voted in that view or gave it up; what leads further comes from others.
+        if self.voted > self.view {
+            self.enter(self.voted, out);
         } else {
             let (view, leader) = (self.view, self.leader(self.view));
             out.tell(Tale::Entered { view, leader });
@@ -98,12 +96,15 @@ impl HotStuff {
                 &proposal.link
             }
             Record::Link(link) => link,
-            Record::GaveUp(word, high) => {
-                let view = word.body().view;
-                self.learn(high.as_ref(), out);
+            Record::GaveUp(word) => {
+                let view = word.claim.body().view;
+                self.learn(word.high.as_ref(), out);
+                if let Some(tc) = &word.tc {
+                    self.learn_tc(tc, out);
+                }
                 self.gave_up = self.gave_up.max(view);
                 self.voted = self.voted.max(view);
-                self.last_word = Some(word.clone());
+                self.last_word = Some(word.claim.clone());
                 return;
             }
             Record::High(certificate) => return self.learn(Some(certificate), out),
@@ -134,7 +135,7 @@ impl HotStuff {
         }
         records.extend(self.last_vote.iter().cloned().map(Record::Voted));
         let word = self.last_word.iter().cloned();
-        records.extend(word.map(|word| Record::GaveUp(word, self.high.certificate.clone())));
+        records.extend(word.map(|word| Record::GaveUp(self.word(word))));
         records
     }
 
