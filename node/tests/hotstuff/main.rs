@@ -7,6 +7,8 @@ mod chaos;
 mod oracles;
 mod pacemaker;
 mod recovery;
+mod rules;
+mod script;
 
 use std::time::Duration;
 
