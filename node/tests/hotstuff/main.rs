@@ -3,12 +3,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod byzantine;
 mod chaos;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod oracles;
 mod pacemaker;
 mod recovery;
 mod rules;
 mod script;
+mod wire;
 
 use std::time::Duration;
 

@@ -34,6 +34,9 @@ pub(crate) struct Script {
     pub(crate) net: Net,
     pub(crate) me: u16,
     seen: usize,
+    /// All blocks that were made.
+    #[cfg(feature = "mutants")]
+    made: Vec<Arc<Link>>,
 }
 
 impl Script {
@@ -45,7 +48,13 @@ impl Script {
         // What it says is heard by the test alone.
         net.tamper = Some(Box::new(|_| None));
         net.trace.clear();
-        Self { net, me, seen: 0 }
+        Self {
+            net,
+            me,
+            seen: 0,
+            #[cfg(feature = "mutants")]
+            made: Vec::new(),
+        }
     }
 
     pub(crate) fn genesis(&self) -> Point {
@@ -88,10 +97,20 @@ impl Script {
             extra: codec::encode(&stamp),
         };
         let payload = self.net.transaction();
-        Arc::new(Link {
+        let link = Arc::new(Link {
             block: Block::new(header, vec![payload]),
             justify: on.certificate.clone(),
-        })
+        });
+        #[cfg(feature = "mutants")]
+        self.made.push(Arc::clone(&link));
+        link
+    }
+
+    /// A block that was made, as an answer to FETCH.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn rival_body(&self, id: &BlockId) -> Vec<Arc<Link>> {
+        let made = self.made.iter().filter(|link| link.block.id() == *id);
+        made.cloned().collect()
     }
 
     pub(crate) fn certify(&self, link: &Link, by: &[u16]) -> Point {
