@@ -8,7 +8,7 @@ use crate::{
     engine::{Effect, Outbox, Refusal, Tale},
     mutant::Mutant,
     quorum::{Certificate, Counted, Vote},
-    types::{BlockId, NodeId, View},
+    types::{BlockId, NodeId, Seq, View},
 };
 
 use super::{
@@ -103,8 +103,21 @@ impl HotStuff {
     pub(super) fn count(&mut self, vote: &Signed<Vote>, out: &mut Outbox<Self>) {
         let needed = self.needed();
         let body = *vote.body();
-        let tally = self.ballots.entry(body.view).or_default();
-        match tally.add(&self.committee, vote) {
+        let place = self.committee.position(vote.signer());
+        let place = place.expect("who votes is a member");
+        let mut same_view = self
+            .ballots
+            .range((body.view, Seq(0))..=(body.view, Seq(u64::MAX)));
+        // Statements differ in their slots too: who votes for two heights votes twice.
+        let elsewhere = same_view
+            .any(|((_, slot), tally)| *slot != body.slot && tally.vote_of(place).is_some());
+        let tally = self.ballots.entry((body.view, body.slot)).or_default();
+        let counted = if elsewhere {
+            Counted::Conflicting
+        } else {
+            tally.add(&self.committee, vote)
+        };
+        match counted {
             Counted::Again => out.refuse(Refusal::Stale),
             Counted::Conflicting => {
                 out.tell(Tale::Equivocation {
@@ -205,13 +218,15 @@ impl HotStuff {
         };
         self.committed = run.view;
         self.failures = 0;
+        let newest = run.certificates.last().expect("a run has links");
+        let newest = newest.vote().view;
         let entries: Vec<_> = path
             .iter()
             .map(|id| self.tree.get(id).expect("on the path"))
             .cloned()
             .collect();
         for entry in &entries {
-            self.schedule.committed(entry.link.block.header());
+            self.schedule.committed(entry.link.block.header(), newest);
         }
         let last = if self.config.empty_block_period.is_some() {
             Some(entries.len() - 1)
@@ -219,8 +234,7 @@ impl HotStuff {
             entries.iter().rposition(Entry::has_payload)
         };
         let Some(last) = last else { return };
-        let newest = run.certificates.last().expect("a run has links");
-        self.due = newest.vote().view;
+        self.due = newest;
         for (place, entry) in entries.iter().enumerate().take(last + 1) {
             let between = entries[place + 1..].iter();
             let between = between.map(|entry| entry.link.block.header().clone());

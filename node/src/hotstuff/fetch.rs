@@ -262,7 +262,8 @@ impl HotStuff {
                 timestamp: header.timestamp,
             });
         }
-        self.schedule.committed(header);
+        let newest = certificates.last().map(|one| one.vote().view);
+        self.schedule.committed(header, newest.unwrap_or_default());
         if let Some(first) = certificates.first() {
             self.committed = self.committed.max(first.vote().view);
         }

@@ -20,6 +20,8 @@ const STICKY: u64 = 1 << 16;
 #[derive(Clone, Debug)]
 struct Deed {
     view: View,
+    /// View of the certificate that committed it.
+    since: View,
     proposer: NodeId,
     voters: Vec<u8>,
 }
@@ -60,8 +62,8 @@ impl Schedule {
         View(first.min(u64::from(u32::MAX)))
     }
 
-    /// Takes note of a committed block.
-    pub(super) fn committed(&mut self, header: &Header) {
+    /// Takes note of a committed block, and of the view of the certificate that committed it.
+    pub(super) fn committed(&mut self, header: &Header, since: View) {
         let Some(stamp) = Stamp::of(header) else {
             return;
         };
@@ -74,6 +76,7 @@ impl Schedule {
         }
         self.deeds.push_back(Deed {
             view: stamp.view,
+            since,
             proposer: header.proposer,
             voters: stamp.voters,
         });
@@ -98,7 +101,8 @@ impl Schedule {
 
     /// HS14: who may lead this view by what was committed, in turn order; nobody while too little was.
     fn candidates(&self, committee: &Committee, view: View) -> Vec<NodeId> {
-        let old_enough = |deed: &&Deed| deed.view.0 + self.links < view.0;
+        // Whoever takes part in the view before has seen these certificates, as a rule.
+        let old_enough = |deed: &&Deed| deed.since.next() < view;
         let mut deeds: Vec<_> = self.deeds.iter().filter(old_enough).collect();
         if deeds.len() < self.window {
             return Vec::new();

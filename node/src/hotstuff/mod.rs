@@ -66,10 +66,9 @@
 //! # Reputation
 //!
 //! - **HS14** The leader of a term that view v is in, by [`Leader::Reputation`]: of the members that proposed
-//!   one of, or (as their stamps say) voted for the parents of, the last `window` committed blocks whose
-//!   view is below v − k (k: the links of a commit), without the proposers of the newest f of different
-//!   proposers among those, the one whose turn it is. As long as fewer blocks were committed, everybody's
-//!   turn comes.
+//!   one of, or (as their stamps say) voted for the parents of, the last `window` blocks that a QC of a view
+//!   below v−1 committed, without the newest f different proposers among those, the one whose turn it is. As
+//!   long as fewer blocks were committed, everybody's turn comes.
 //!
 //! # Falling behind
 //!
@@ -99,6 +98,8 @@
 //!    attempt, and hosts refuse blocks that carry results too old (`results_lag`): with `Rotate` and a dead
 //!    member of four, whoever comes back after more attempts than that finds the chain stuck.
 //! 6. The committee is given: no change of members.
+//! 7. Certificates are lists of signatures. Threshold signatures, which the papers' linear sizes rest on, are
+//!    not modelled.
 
 mod certify;
 mod fetch;
@@ -118,7 +119,7 @@ use crate::{
     membership::Committee,
     mutant::Planted,
     quorum::{FinalityRule, QuorumRule, Tally},
-    types::{BlockId, LocalTime, NodeId, View},
+    types::{BlockId, LocalTime, NodeId, Seq, View},
 };
 
 pub use message::{
@@ -258,8 +259,8 @@ pub struct HotStuff {
     offer: Option<(Arc<Proposal>, Stamp)>,
     /// The last one that I voted for.
     last_vote: Option<Arc<Proposal>>,
-    /// Votes by their views.
-    ballots: BTreeMap<View, Tally>,
+    /// Votes by their views and heights.
+    ballots: BTreeMap<(View, Seq), Tally>,
     wanted: Option<Wanted>,
     /// Whether what is wanted may be empty.
     hurried: bool,

@@ -21,7 +21,7 @@ impl HotStuff {
         self.offer = None;
         self.repeats = 0;
         let oldest = View(view.0 - 1);
-        self.ballots.retain(|view, _| *view >= oldest);
+        self.ballots.retain(|(view, _), _| *view >= oldest);
         let leader = self.leader(view);
         out.tell(Tale::Entered { view, leader });
     }
@@ -171,13 +171,12 @@ impl HotStuff {
             return out.refuse(Refusal::BadSignature);
         }
         self.peers.heard(place, shown);
+        let ended = self.tc.as_ref().is_some_and(|tc| tc.view >= claim.view);
+        if (self.high.view > shown || ended) && from == word.claim.signer() {
+            out.send(from, HotStuffMessage::Certificate(self.news()));
+        }
         if claim.view < self.view {
             out.refuse(Refusal::Stale);
-            let knows_more =
-                self.high.view > shown || self.tc.as_ref().is_some_and(|tc| tc.view >= claim.view);
-            if knows_more && from == word.claim.signer() {
-                out.send(from, HotStuffMessage::Certificate(self.news()));
-            }
         }
         self.hear(place, word.claim.clone(), out);
     }

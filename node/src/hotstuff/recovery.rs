@@ -56,7 +56,11 @@ impl HotStuff {
     /// The final chain that the disk holds.
     fn recall(&mut self, tip: Tip<'_>, out: &mut Outbox<Self>) {
         for stored in tip.recent {
-            self.schedule.committed(stored.block.header());
+            if let crate::block::Finality::Descendants { certificates, .. } = &*stored.proof {
+                let newest = certificates.last().map(|one| one.vote().view);
+                let newest = newest.unwrap_or_default();
+                self.schedule.committed(stored.block.header(), newest);
+            }
         }
         let header = tip.block.header();
         self.tree.begin_at(Root {

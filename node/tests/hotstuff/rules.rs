@@ -222,6 +222,22 @@ fn hs6_hs7_q_votes_make_a_certificate_also_before_the_block_is_here() {
 }
 
 #[test]
+fn hs6_a_vote_for_the_same_block_at_another_height_is_another_statement() {
+    let mut s = script(Variant::Jolteon, 2);
+    let root = s.genesis();
+    let first = s.link(&root, 1, 1);
+    let id = first.block.id();
+    s.give(&HotStuffMessage::Vote(s.vote(0, 1, 9, id)));
+    s.give(&HotStuffMessage::Vote(s.vote(0, 1, 1, id)));
+    assert_eq!(s.refusals(), [Refusal::Conflicting]);
+    s.give(&HotStuffMessage::Vote(s.vote(1, 1, 1, id)));
+    s.give(&HotStuffMessage::Vote(s.vote(3, 1, 1, id)));
+    assert_eq!(s.net.replica(2).engine.high(), View(0), "two and a liar");
+    assert!(s.offer(&first, None));
+    assert_eq!(s.net.replica(2).engine.high(), View(1), "and my own");
+}
+
+#[test]
 fn hs6_votes_of_strangers_and_of_far_views_do_not_count() {
     let mut s = script(Variant::Jolteon, 2);
     let id = Digest([5; 32]);
