@@ -189,7 +189,7 @@ fn with_twin(variant: Variant, leader: Leader) -> Net {
 fn twins(seed: u64, variant: Variant, leader: Leader) -> bool {
     let mut net = with_twin(variant, leader);
     net.seed(seed);
-    let mut seen = net.trace.len();
+    let mut handed_on = net.trace.len();
     for _ in 0..12 {
         let side: Vec<u8> = (0..4).map(|_| net.random(2) as u8).collect();
         let apart = net.random(3) == 0;
@@ -209,8 +209,8 @@ fn twins(seed: u64, variant: Variant, leader: Leader) -> bool {
         while net.now < end {
             net.run(DELTA);
             // What is sent to the name is heard by the twin of that side.
-            let sent: Vec<_> = net.trace[seen..].to_vec();
-            seen = net.trace.len();
+            let sent: Vec<_> = net.trace[handed_on..].to_vec();
+            handed_on = net.trace.len();
             for sent in sent {
                 if sent.to == NodeId(1) && sent.from != NodeId(4) && side[sent.from.index()] == 1 {
                     net.inject(sent.from, NodeId(4), &sent.message);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use consortium_node::{
-    crypto::Keypair,
+    crypto::{Keypair, SignatureMode},
     engine::{Refusal, Tale},
     hotstuff::{Fetch, HotStuffMessage, Leader, Link, News, Report, Variant},
     mutant::Planted,
@@ -241,7 +241,7 @@ fn hs6_a_vote_for_the_same_block_at_another_height_is_another_statement() {
 fn hs6_votes_of_strangers_and_of_far_views_do_not_count() {
     let mut s = script(Variant::Jolteon, 2);
     let id = Digest([5; 32]);
-    let stranger = Keypair::from_seed([99; 32], s.net.committee.chain(), Default::default());
+    let stranger = Keypair::from_seed([99; 32], s.net.committee.chain(), SignatureMode::Lazy);
     let real = *s.vote(1, 1, 1, id).body();
     s.give(&HotStuffMessage::Vote(stranger.sign(NodeId(1), real)));
     s.give(&HotStuffMessage::Vote(stranger.sign(NodeId(9), real)));

@@ -115,7 +115,7 @@ impl Script {
 
     pub(crate) fn certify(&self, link: &Link, by: &[u16]) -> Point {
         let header = link.block.header();
-        let view = Stamp::of(header).unwrap().view.0;
+        let view = Stamp::of(header).expect("a stamp").view.0;
         let votes = by.iter();
         let votes = votes.map(|by| self.vote(*by, view, header.height.0, link.block.id()));
         let votes: Vec<_> = votes.collect();
@@ -158,7 +158,7 @@ impl Script {
         let header = link.block.header();
         let claim = Vote {
             phase: PROPOSE,
-            view: Stamp::of(header).unwrap().view,
+            view: Stamp::of(header).expect("a stamp").view,
             slot: Seq(header.height.0),
             digest: link.block.id(),
         };
@@ -173,7 +173,7 @@ impl Script {
     pub(crate) fn give(&mut self, message: &HotStuffMessage) {
         self.net.now += DELTA.as_nanos() as u64;
         let others = (0..self.net.replicas.len() as u16).find(|node| *node != self.me);
-        let from = NodeId(others.unwrap());
+        let from = NodeId(others.expect("somebody else"));
         self.net.inject(from, NodeId(self.me), message);
     }
 
