@@ -20,6 +20,7 @@ pub mod endorsement;
 pub mod engine;
 pub mod execute_order_validate;
 pub mod ibft;
+pub mod hotstuff;
 pub mod ledger;
 pub mod membership;
 pub mod mempool;

@@ -135,7 +135,7 @@ impl Host {
             results: self.results,
             timestamp: Wall(wall.0.max(parent.header().timestamp.0 + 1)),
             proposer: self.me,
-            extra: Vec::new(),
+            extra: want.extra.clone(),
         };
         let block = Block::new(header, batch);
         let ticket = want.ticket;
