@@ -1,7 +1,8 @@
 //! Who plays: the plan's members, parties, packages and machines with their numbers and keys.
 //!
 //! Validators have the lowest node numbers, in the members' order; then one gateway a member. Parties
-//! keep the plan's order; devices follow, one a package, the golden package's first.
+//! keep the plan's order; devices follow, one a package, the golden package's first; then the sources of
+//! the load, if there is one.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -55,7 +56,8 @@ impl Cast {
         let validators = plan.validators();
         let node_keys = keys("node key", validators + plan.members.len());
         let devices = plan.fleet.packages + usize::from(plan.fleet.golden.is_some());
-        let party_keys = keys("party key", plan.parties.len() + devices);
+        let sources = plan.load.as_ref().map_or(0, |load| load.sources);
+        let party_keys = keys("party key", plan.parties.len() + devices + sources);
         let nodes = node_records(plan, &node_keys);
         let committee = nodes[..validators]
             .iter()
@@ -138,7 +140,7 @@ impl Cast {
         PartyId(party as u32)
     }
 
-    /// The device on a package.
+    /// The device on a package; those of the load come after the fleet's.
     pub fn device(&self, package: usize) -> PartyId {
         PartyId((self.parties + package) as u32)
     }
@@ -255,8 +257,14 @@ fn party_records(plan: &Plan, keys: &[Arc<Keypair>]) -> Vec<Party> {
             roles(&["Device"]),
         )
     });
+    // A source of load owns what it reports about: it registers the terms itself.
+    let sources = (1..=plan.load.as_ref().map_or(0, |load| load.sources)).map(|number| {
+        let name = format!("load sensor {number}");
+        (name, None, true, roles(&["Device", "Owner"]))
+    });
     people
         .chain(devices)
+        .chain(sources)
         .zip(keys)
         .enumerate()
         .map(|(id, ((name, member, may_write, roles), key))| Party {

@@ -8,6 +8,7 @@ pub mod ending;
 pub mod exit;
 pub mod fact;
 pub mod invariant;
+pub mod knee;
 pub mod metrics;
 pub mod net;
 pub mod protocols;

@@ -12,6 +12,7 @@ use clap::Parser as _;
 use consortium_sim::{
     cli::{Cli, Command, Format, Library, ListArgs, ScenarioArgs},
     exit::ExitCode,
+    knee::{self, Probe},
     metrics,
     report::{self, Progress},
     run::{self, Played},
@@ -70,6 +71,9 @@ fn play_scenario(arguments: &ScenarioArgs) -> Result<ExitCode, Failure> {
             complain(warning);
         }
     }
+    if arguments.find_knee {
+        return find_knee(arguments, &first.plan);
+    }
     let mut runs = Vec::new();
     for offset in 0..u64::from(arguments.seeds) {
         let loaded = load(&source, arguments, Some(first.plan.seed + offset))?;
@@ -114,6 +118,27 @@ fn play(loaded: &Loaded, arguments: &ScenarioArgs) -> Result<Played, Failure> {
             metrics::summary::RUN
         ))
     })
+}
+
+/// `consortium scenario --find-knee`: search, write and print what was found.
+fn find_knee(arguments: &ScenarioArgs, plan: &Plan) -> Result<ExitCode, Failure> {
+    let search = arguments.search().map_err(|e| Failure::bad_input(&e))?;
+    let told = |probe: &Probe| {
+        if !arguments.quiet {
+            complain(&report::knee::progress(probe));
+        }
+    };
+    let protocol = &plan.consensus.protocol;
+    let found = knee::find(plan, protocol, &search, told)
+        .map_err(|breakdown| Failure::internal(&breakdown))?;
+    let usual = || Path::new("results/knees").join(format!("{}-{}", plan.name, protocol.name()));
+    let dir = arguments.out.clone().unwrap_or_else(usual);
+    report::knee::write(&dir, &found)?;
+    report::print(&match arguments.format {
+        Format::Table => report::knee::render(&found),
+        Format::Json => report::json::render(&found),
+    })?;
+    Ok(ExitCode::Ok)
 }
 
 /// Where a run's files go: the directory asked for (one below it for each of several seeds), else one of

@@ -1,9 +1,13 @@
 //! What is typed on the command line, and how a scenario is found by it.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use clap::Parser as _;
-use consortium_sim::cli::{Cli, Command, Format, Library};
+use consortium_sim::{
+    cli::{Cli, Command, Format, Library},
+    knee::Search,
+    scenario::plan::Rate,
+};
 
 fn scenario(arguments: &str) -> Result<consortium_sim::cli::ScenarioArgs, String> {
     let typed = ["consortium", "scenario"]
@@ -50,6 +54,30 @@ fn absurd_arguments_are_refused() {
     ] {
         assert!(scenario(arguments).is_err(), "{arguments}");
     }
+}
+
+#[test]
+fn a_search_for_the_knee_has_bounds_of_its_own() {
+    let typed = scenario("milk --find-knee --p99 500ms --from 0.5/s --to 2000/s --seeds 20");
+    let search = typed
+        .and_then(|typed| typed.search())
+        .expect("all of these exist");
+    assert_eq!(search.p99, Duration::from_millis(500));
+    assert_eq!((search.seeds, search.from), (20, Some(Rate(500_000))));
+    assert_eq!(search.to, Rate::per_second(2000));
+    let usual = scenario("milk --find-knee").and_then(|typed| typed.search());
+    assert_eq!(usual, Ok(Search::default()));
+    for arguments in [
+        "milk --p99 1s",
+        "milk --to 5/s",
+        "milk --find-knee --p99 0s",
+        "milk --find-knee --to 5",
+        "milk --find-knee --from 0/s",
+    ] {
+        assert!(scenario(arguments).is_err(), "{arguments}");
+    }
+    let empty = scenario("milk --find-knee --from 10/s --to 5/s").expect("both are rates");
+    assert!(empty.search().is_err());
 }
 
 #[test]

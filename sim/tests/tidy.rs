@@ -141,10 +141,14 @@ fn node_knows_no_clock_no_files_no_threads_and_no_unordered_maps() {
 // --- Floats ------------------------------------------------------------------------------------
 
 /// Where floats may appear in what decides, and why.
-const FLOATS: [(&str, &str); 2] = [
+const FLOATS: [(&str, &str); 3] = [
     (
         "sim/src/net/jitter.rs",
         "the table of quantiles, computed once",
+    ),
+    (
+        "sim/src/workload/load/poisson.rs",
+        "the logarithm of a draw, turned to fixed point at once",
     ),
     (
         "sim/src/workload/physics.rs",

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use consortium_node::types::NodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -79,14 +80,25 @@ impl PerReading {
 }
 
 /// The busiest resource of all nodes; the first of several.
-pub(super) fn busiest(ending: &Ending, plan: &Plan, cast: &Cast) -> Option<Utilisation> {
+pub(crate) fn busiest(ending: &Ending, plan: &Plan, cast: &Cast) -> Option<Utilisation> {
+    busiest_of(ending, plan, cast, |_| true)
+}
+
+/// The busiest of some resources of all nodes; the first of several.
+pub(crate) fn busiest_of(
+    ending: &Ending,
+    plan: &Plan,
+    cast: &Cast,
+    counts: impl Fn(Resource) -> bool,
+) -> Option<Utilisation> {
     let window_ns = nanos(plan.duration.saturating_sub(plan.warm_up));
     if window_ns == 0 {
         return None;
     }
     let mut best: Option<(usize, Resource, f64)> = None;
     for (node, usage) in ending.usage.iter().enumerate() {
-        for (resource, busy_ns) in busy(usage, &plan.machine) {
+        let busy = busy(usage, &plan.machine).into_iter();
+        for (resource, busy_ns) in busy.filter(|(resource, _)| counts(*resource)) {
             let percent = 100.0 * busy_ns as f64 / window_ns as f64;
             if best.is_none_or(|(_, _, most)| percent > most) {
                 best = Some((node, resource, percent));
@@ -94,21 +106,25 @@ pub(super) fn busiest(ending: &Ending, plan: &Plan, cast: &Cast) -> Option<Utili
         }
     }
     let (node, resource, busy_percent) = best?;
-    let node = consortium_node::types::NodeId(node as u16);
-    let what = if cast.is_validator(node) {
-        "validator"
-    } else {
-        "gateway"
-    };
     Some(Utilisation {
-        node: format!("{}'s {what}", cast.name_of(node)),
+        node: name_of(cast, NodeId(node as u16)),
         resource,
         busy_percent: rounded(busy_percent),
     })
 }
 
+/// A node by its member's name and what it does.
+pub(crate) fn name_of(cast: &Cast, node: NodeId) -> String {
+    let what = if cast.is_validator(node) {
+        "validator"
+    } else {
+        "gateway"
+    };
+    format!("{}'s {what}", cast.name_of(node))
+}
+
 /// A figure with six digits behind the point, so that it survives being written as JSON and read.
-pub(super) fn rounded(figure: f64) -> f64 {
+pub(crate) fn rounded(figure: f64) -> f64 {
     (figure * 1e6).round() / 1e6
 }
 

@@ -150,6 +150,7 @@ pub(super) fn milk() -> Plan {
             ],
             golden: Some("GOLD-1".into()),
         },
+        load: None,
         changes: Vec::new(),
         faults: Vec::new(),
         cheats: Vec::new(),

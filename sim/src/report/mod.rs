@@ -8,6 +8,8 @@ mod changes;
 mod colour;
 pub mod hgrm;
 pub mod json;
+pub mod knee;
+mod knee_plot;
 pub mod list;
 mod page;
 pub mod plot;

@@ -15,7 +15,7 @@ const SIZE: (u32, u32) = (960, 480);
 /// Points of a curve over time: one a bin.
 const BINS: usize = 240;
 
-type Drawn<T> = Result<T, DrawingAreaErrorKind<std::io::Error>>;
+pub(super) type Drawn<T> = Result<T, DrawingAreaErrorKind<std::io::Error>>;
 
 /// How time is written on an axis that is this long.
 #[derive(Clone, Copy, Debug)]
@@ -173,7 +173,7 @@ pub fn golden_temperature(track: &GoldenTrack, end: Time) -> String {
     svg
 }
 
-fn draw<'a>(
+pub(super) fn draw<'a>(
     svg: &'a mut String,
     paint: impl FnOnce(&DrawingArea<SVGBackend<'a>, Shift>) -> Drawn<()>,
 ) {

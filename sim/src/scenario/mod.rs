@@ -10,7 +10,7 @@ mod change;
 mod excerpt;
 mod overrides;
 mod problem;
-mod quantity;
+pub(crate) mod quantity;
 mod read;
 pub(crate) mod reader;
 mod source;
@@ -28,7 +28,7 @@ pub use warning::Warning;
 use self::{
     plan::Plan,
     problem::Log,
-    read::{changes, cheats, consensus, faults, fleet, network, people, schedules},
+    read::{changes, cheats, consensus, faults, fleet, load, network, people, schedules},
     reader::{Names, Section},
     tree::Table,
 };
@@ -36,7 +36,7 @@ use self::{
 const DEFAULTS: &str = include_str!("../../data/defaults.toml");
 const MACHINES: &str = include_str!("../../data/machines.toml");
 
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "seed",
     "duration",
     "warm_up",
@@ -54,6 +54,7 @@ const KEYS: [&str; 23] = [
     "fleet",
     "leg",
     "golden",
+    "load",
     "change",
     "fault",
     "cheat",
@@ -175,6 +176,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         mempool: consensus::mempool(&root),
         sync: consensus::sync(&root),
         gateway: consensus::gateway(&root, members.len()),
+        load: load::load(&root, &member_names, &source.path, length),
         cold_chain: fleet::cold_chain(&root, &party_names, &parties),
         faults: faults::faults(&root, &members, &member_names, length),
         cheats: cheats::cheats(&root, &members, &member_names, &fleet, length),

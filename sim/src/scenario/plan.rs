@@ -3,6 +3,7 @@
 //! Built by the loader from what was typed; everything behind it takes a [`Plan`] and trusts it.
 
 mod fault;
+mod load;
 mod schedule;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -12,6 +13,7 @@ use serde::{Serialize, Serializer};
 
 pub use super::change::{ChangeKind, ChangePlan};
 pub use fault::{CrashPlan, DiskFate, FaultKind, FaultPlan, Link, Target};
+pub use load::{LoadPlan, Pattern, Rate};
 pub use schedule::{About, Phase, REWRITES, ScheduleKind, SchedulePlan, rewrite_in_words};
 
 use crate::{protocols::Protocol, time::Time};
@@ -62,6 +64,8 @@ pub struct Plan {
     pub cold_chain: ColdChain,
     /// The sensors.
     pub fleet: FleetPlan,
+    /// What is submitted besides, to see how much the network takes.
+    pub load: Option<LoadPlan>,
     /// Who joins and who leaves the committee, in the order of time.
     pub changes: Vec<ChangePlan>,
     /// What breaks.

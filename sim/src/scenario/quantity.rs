@@ -55,6 +55,22 @@ pub(crate) fn rate(text: &str) -> Result<u64, String> {
     whole(text, &BITS, "100Mbit/s")
 }
 
+/// How often something happens, such as "200/s" or "0.5/s", in millionths a second.
+pub(crate) fn frequency(text: &str) -> Result<u64, String> {
+    let example = "200/s";
+    let Some(number) = text.strip_suffix("/s") else {
+        return Err(format!(
+            "write a number and \"/s\", for instance \"{example}\""
+        ));
+    };
+    match scaled(number.trim_end(), 1_000_000) {
+        Ok(amount) => u64::try_from(amount).map_err(|_| "this is far out of range".to_owned()),
+        Err(Unfit::NoNumber) => Err(format!("write a plain number before \"/s\": \"{example}\"")),
+        Err(Unfit::TooFine) => Err("no more than 6 digits after the point".to_owned()),
+        Err(Unfit::TooLarge) => Err("this is far out of range".to_owned()),
+    }
+}
+
 /// A size such as "256kB", in bytes.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     whole(text, &BYTES, "256kB")
@@ -227,6 +243,27 @@ mod tests {
         assert_eq!(size("1KiB"), Ok(1024));
         assert!(rate("100Mbps").is_err_and(|error| error.contains("Mbit/s")));
         assert!(size("1.5B").is_err_and(|error| error.contains("finer than one B")));
+    }
+
+    #[test]
+    fn frequencies_are_exact_to_the_millionth() {
+        let good = [("200/s", 200_000_000), ("0.5 /s", 500_000), ("0/s", 0)];
+        for (text, millionths) in good {
+            assert_eq!(frequency(text), Ok(millionths), "{text}");
+        }
+        let bad = [
+            ("200", "a number and"),
+            ("200/m", "a number and"),
+            ("/s", "plain number"),
+            ("-1/s", "plain number"),
+            ("0.0000001/s", "6 digits"),
+            ("99999999999999999999/s", "out of range"),
+        ];
+        for (text, advice) in bad {
+            let error = frequency(text);
+            let advised = error.as_ref().is_err_and(|error| error.contains(advice));
+            assert!(advised, "{text:?}: {error:?}");
+        }
     }
 
     #[test]

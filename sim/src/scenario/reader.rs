@@ -4,6 +4,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
+    plan::Rate,
     problem::Log,
     quantity,
     suggest::{self, quote},
@@ -297,6 +298,32 @@ impl<'a> Section<'a> {
                 1
             }
             rate => rate.unwrap_or(1),
+        }
+    }
+
+    /// How often something happens, in millionths a second, within a range.
+    pub(crate) fn frequency(&self, key: &str, range: RangeInclusive<u64>) -> u64 {
+        let Some(node) = self.need(key) else {
+            return *range.start();
+        };
+        self.frequency_of(node, key, range)
+    }
+
+    /// The same of a node of this section.
+    pub(crate) fn frequency_of(
+        &self,
+        node: &'a Node,
+        key: &str,
+        range: RangeInclusive<u64>,
+    ) -> u64 {
+        match self.quantity(node, key, "\"200/s\"", quantity::frequency) {
+            Some(millionths) if range.contains(&millionths) => millionths,
+            Some(_) => {
+                let limits = format!("{} to {}", Rate(*range.start()), Rate(*range.end()));
+                self.out_of_range(node, key, &limits);
+                *range.start()
+            }
+            None => *range.start(),
         }
     }
 

@@ -71,6 +71,7 @@ pub(crate) fn plan() -> Plan {
             max_humidity_dpct: 800,
         },
         fleet: fleet(),
+        load: None,
         changes: Vec::new(),
         faults: Vec::new(),
         cheats: Vec::new(),

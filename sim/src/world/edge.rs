@@ -1,11 +1,16 @@
-//! The edge of the network: gateways, and the sensors behind them.
+//! The edge of the network: gateways, the sensors behind them, and what is laid on besides.
+
+use std::sync::Arc;
+
+use consortium_node::transaction::Transaction;
 
 use super::{Event, World};
 use crate::{
-    fact::Fact,
+    fact::{Fact, Submission},
     workload::{
         fleet::Fired,
         gateway::{Gateway, GatewayOutput},
+        load::{Came, Load},
     },
 };
 
@@ -29,6 +34,8 @@ impl World<'_> {
                     if let Fact::Final { tx, .. } | Fact::Rejected { tx, .. } = fact {
                         let fired = self.fleet.finished(&tx, self.now);
                         self.fired(fired);
+                        let now = self.now;
+                        self.load(|load| load.finished(&tx, now));
                     }
                 }
             }
@@ -43,7 +50,23 @@ impl World<'_> {
         for (at, ticket) in fired.next {
             self.later(at, Event::Fleet(ticket));
         }
-        for (submission, transaction) in fired.submissions {
+        self.submit(fired.submissions);
+    }
+
+    /// Lets something happen to the load, if there is one.
+    pub(super) fn load(&mut self, event: impl FnOnce(&mut Load) -> Came) {
+        let Some(load) = &mut self.load else {
+            return;
+        };
+        let came = event(load);
+        if let Some(at) = came.next {
+            self.later(at, Event::Load);
+        }
+        self.submit(came.submissions);
+    }
+
+    fn submit(&mut self, submissions: Vec<(Submission, Arc<Transaction>)>) {
+        for (submission, transaction) in submissions {
             let gateway = submission.gateway.index() - self.hosts.len();
             let now = self.now;
             self.gateway(gateway, |gateway, out| {

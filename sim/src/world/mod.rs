@@ -56,6 +56,7 @@ use crate::{
     workload::{
         fleet::{Fleet, Ticket},
         gateway::{Gateway, GatewayOutput},
+        load::Load,
     },
 };
 
@@ -82,6 +83,10 @@ enum Event {
     GatewayTimer(u64),
     /// Something happens to a package.
     Fleet(Ticket),
+    /// The sources of the load begin.
+    LoadBegins,
+    /// Something of the load is due.
+    Load,
     /// A fault begins.
     FaultBegins(usize),
     /// A fault heals.
@@ -127,6 +132,7 @@ pub struct World<'r> {
     hosts: Vec<Host>,
     gateways: Vec<Gateway>,
     fleet: Fleet,
+    load: Option<Load>,
     scripts: Vec<Rc<Script>>,
     schedules: Schedules,
     /// Makes the validators that start again; none in a world around given nodes.
@@ -217,6 +223,7 @@ impl<'r> World<'r> {
             hosts,
             gateways,
             fleet: Fleet::new(plan, cast),
+            load: Load::new(plan, cast),
             scripts,
             schedules: Schedules::new(plan, cast),
             workshop: None,
@@ -249,6 +256,9 @@ impl<'r> World<'r> {
         let plan = Arc::clone(&self.plan);
         for (at, ticket) in self.fleet.first_events() {
             self.later(at, Event::Fleet(ticket));
+        }
+        if self.load.is_some() {
+            self.later(Time::ZERO, Event::LoadBegins);
         }
         for (number, fault) in plan.faults.iter().enumerate() {
             self.later(fault.at, Event::FaultBegins(number));
@@ -364,6 +374,11 @@ impl<'r> World<'r> {
             Event::Fleet(ticket) => {
                 let fired = self.fleet.fire(ticket, self.now);
                 self.fired(fired);
+            }
+            Event::LoadBegins => self.load(Load::begin),
+            Event::Load => {
+                let now = self.now;
+                self.load(|load| load.fire(now));
             }
             Event::FaultBegins(number) => self.fault_begins(number),
             Event::FaultEnds(number) => self.fault_ends(number),

@@ -3,7 +3,7 @@
 use consortium_node::types::NodeId;
 
 use super::{World, end};
-use crate::{cast::Cast, fact::Fact, net::Net, scenario::plan::FaultKind};
+use crate::{cast::Cast, fact::Fact, net::Net, scenario::plan::FaultKind, workload::load::Load};
 
 impl World<'_> {
     pub(super) fn fault_begins(&mut self, fault: usize) {
@@ -83,6 +83,7 @@ impl World<'_> {
             .map(|(end, start)| end::busy_between(start, end))
             .collect();
         self.tell(&Fact::DrainBegan);
+        self.load(Load::drain);
     }
 }
 

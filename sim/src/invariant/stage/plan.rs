@@ -70,6 +70,7 @@ pub(super) fn plan(protocol: Arc<dyn Protocol>) -> Plan {
             max_humidity_dpct: 900,
         },
         fleet: fleet(),
+        load: None,
         changes: Vec::new(),
         faults: Vec::new(),
         cheats: Vec::new(),

@@ -5,6 +5,7 @@ pub(crate) mod cheats;
 pub(crate) mod consensus;
 pub(crate) mod faults;
 pub(crate) mod fleet;
+pub(crate) mod load;
 pub(crate) mod network;
 pub(crate) mod people;
 pub(crate) mod schedules;

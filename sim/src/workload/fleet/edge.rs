@@ -9,7 +9,8 @@ use crate::{
     time::Time,
 };
 
-use super::{Fleet, ingest, seconds};
+use super::Fleet;
+use crate::workload::{ingest, seconds};
 
 /// Who cheats: which one of the plan it is, and through which gateway it submits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -33,9 +33,10 @@ use crate::{
 };
 
 use super::{
-    COMPLETE, INGEST_TELEMETRY, TEMPLATE, TRANSFER_RESPONSIBILITY, journey::Leg, physics::tenths,
+    COMPLETE, TEMPLATE, TRANSFER_RESPONSIBILITY, ingest, journey::Leg, physics::tenths, seconds,
+    signer::Signer,
 };
-use package::{Package, Route, Signer};
+use package::{Package, Route};
 
 pub use edge::Cheater;
 
@@ -361,23 +362,6 @@ impl Fleet {
         let offset_ns = self.packages[package].offset_ns(now);
         self.route.journey.leg_at(offset_ns)
     }
-}
-
-fn ingest(contract: ContractId, humidity_dpct: i64, temperature_dc: i64, seconds: i64) -> Call {
-    Call::Invoke {
-        contract,
-        function: INGEST_TELEMETRY.to_owned(),
-        arguments: vec![
-            Value::Int(humidity_dpct),
-            Value::Int(temperature_dc),
-            Value::Int(seconds),
-        ],
-    }
-}
-
-/// The timestamp of a reading: whole seconds since the start of the run.
-fn seconds(now: Time) -> i64 {
-    (now.0 / 1_000_000_000).cast_signed()
 }
 
 #[cfg(test)]

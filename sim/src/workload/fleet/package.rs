@@ -2,11 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use consortium_node::{
-    crypto::Keypair,
-    transaction::{Call, ContractId, Order, Transaction},
-    types::{NodeId, PartyId},
-};
+use consortium_node::transaction::{ContractId, Transaction};
 use rand_xoshiro::rand_core::Rng as _;
 
 use crate::{
@@ -18,38 +14,12 @@ use crate::{
     workload::{
         journey::Journey,
         physics::{Condition, Inertia, Inside, STEP_NS, symmetric},
+        signer::Signer,
     },
 };
 
 /// A cheat replays a reading that is at least so old, if there is one.
 const OLD: Duration = Duration::from_mins(3);
-
-/// Someone with a key and a counter.
-#[derive(Debug)]
-pub(super) struct Signer {
-    pub(super) id: PartyId,
-    key: Arc<Keypair>,
-    /// The last number that it used.
-    pub(super) nonce: u64,
-}
-
-impl Signer {
-    pub(super) fn new(cast: &Cast, id: PartyId) -> Self {
-        let key = Arc::clone(&cast.party_keys[id.index()]);
-        Self { id, key, nonce: 0 }
-    }
-
-    /// Signs its next order; receipts go to `gateway`.
-    pub(super) fn sign(&mut self, gateway: NodeId, call: Call) -> Arc<Transaction> {
-        self.nonce += 1;
-        let order = Order {
-            nonce: self.nonce,
-            reply_to: Some(gateway),
-            call,
-        };
-        Transaction::sign_order(&self.key, self.id, order)
-    }
-}
 
 /// What all packages share: the way, how they follow the air on it, and what the terms allow.
 #[derive(Debug)]

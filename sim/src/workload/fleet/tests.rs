@@ -7,7 +7,10 @@ use consortium_node::types::PartyId;
 use super::*;
 use crate::{
     scenario::plan::LegPlan,
-    workload::sample::{self, CARRIER_1, CARRIER_2, PROCESSOR, PRODUCER, STORE},
+    workload::{
+        INGEST_TELEMETRY,
+        sample::{self, CARRIER_1, CARRIER_2, PROCESSOR, PRODUCER, STORE},
+    },
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
