@@ -217,7 +217,17 @@ fn no_platform_floats_in_anything_that_decides() {
 
 // --- Who may import whom -----------------------------------------------------------------------
 
-const PROTOCOLS: [&str; 4] = ["pbft", "clique", "central", "execute_order_validate"];
+const PROTOCOLS: [&str; 9] = [
+    "pbft",
+    "qbft",
+    "ibft",
+    "tendermint",
+    "hotstuff",
+    "raft",
+    "clique",
+    "central",
+    "execute_order_validate",
+];
 
 /// What this file may not import, and why.
 fn forbidden(source: &Source) -> Vec<(String, &'static str)> {

@@ -25,6 +25,15 @@ impl Changes {
         self.declared.entry(term.epoch).or_insert(term.from);
     }
 
+    /// Where views say nothing about it, a block shows it.
+    pub(super) fn reached(&mut self, height: Height, at: Time) {
+        if let Some((epoch, from)) = self.declared.last_key_value()
+            && height >= *from
+        {
+            self.began.entry(*epoch).or_insert(at);
+        }
+    }
+
     pub(super) fn entered(&mut self, view: View, at: Time) {
         self.began.entry(view.epoch()).or_insert(at);
     }

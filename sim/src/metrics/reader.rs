@@ -152,6 +152,7 @@ impl Metrics {
                     .witnessed(teller, self.cast.member_of(*by), &self.plan);
             }
             Note::Appended(entry) => {
+                self.changes.reached(entry.height(), at);
                 self.chains.appended(teller, entry, at, &mut self.book);
                 self.excursions.appended(teller, entry, at);
                 self.restarts.appended(teller, at, entry.height());

@@ -8,8 +8,11 @@
 pub mod central;
 pub mod clique;
 pub mod execute_order_validate;
+pub mod hotstuff;
+pub mod ibft;
 pub mod pbft;
 pub mod qbft;
+pub mod raft;
 mod rounds;
 mod seat;
 pub mod tendermint;
@@ -22,8 +25,11 @@ pub use self::{
     central::CentralPlan,
     clique::CliquePlan,
     execute_order_validate::{Endorsers, ExecuteOrderValidatePlan, Ordering},
+    hotstuff::HotStuffPlan,
+    ibft::IbftPlan,
     pbft::PbftPlan,
     qbft::QbftPlan,
+    raft::RaftPlan,
     seat::Seat,
     tendermint::TendermintPlan,
 };
@@ -33,10 +39,13 @@ use crate::scenario::{
 };
 
 /// All protocols, in the order in which they are listed for people.
-pub(crate) const ALL: [Entry; 6] = [
+pub(crate) const ALL: [Entry; 9] = [
     Entry::of::<PbftPlan>(),
     Entry::of::<QbftPlan>(),
+    Entry::of::<IbftPlan>(),
     Entry::of::<TendermintPlan>(),
+    Entry::of::<HotStuffPlan>(),
+    Entry::of::<RaftPlan>(),
     Entry::of::<CliquePlan>(),
     Entry::of::<CentralPlan>(),
     Entry::of::<ExecuteOrderValidatePlan>(),
