@@ -217,77 +217,79 @@ fn a_replay_is_found_beside_its_scenario() {
     assert!(problems.render(false).contains("cannot be read"));
 }
 
+/// Lines of a `[load]` table, and the advice that they meet with.
+const REFUSED: [(&str, &str); 21] = [
+    ("kind = \"posson\"", "did you mean \"poisson\"?"),
+    ("kind = \"fixed\"", "`load.rate` is missing"),
+    (
+        "kind = \"fixed\"\nrate = 200",
+        "not a string such as \"200/s\"",
+    ),
+    ("kind = \"fixed\"\nrate = \"200\"", "a number and \"/s\""),
+    (
+        "kind = \"fixed\"\nrate = \"0/s\"",
+        "the range is 0.000001/s to 10000000/s",
+    ),
+    (
+        "kind = \"fixed\"\nrate = \"9000000/s\"",
+        "would take too long to simulate",
+    ),
+    (
+        "kind = \"fixed\"\nrate = \"1/s\"\ncount = 3",
+        "a load of kind \"fixed\" has no count",
+    ),
+    (
+        "kind = \"fixed\"\nrtae = \"1/s\"",
+        "there is no key \"rtae\" in `load`",
+    ),
+    (
+        "kind = \"ramp\"\nfrom = \"1/s\"\nto = \"1/s\"\nover = \"1s\"",
+        "begins where it ends",
+    ),
+    (
+        "kind = \"ramp\"\nfrom = \"1/s\"\nto = \"2/s\"\nover = \"25h\"",
+        "too long",
+    ),
+    (
+        "kind = \"step\"\nrates = []\neach = \"1s\"",
+        "there are no steps",
+    ),
+    (
+        "kind = \"step\"\nrates = [\"1\"]\neach = \"1s\"",
+        "a number and \"/s\"",
+    ),
+    ("kind = \"backlog\"\noutstanding = 0", "out of range"),
+    (
+        "kind = \"burst\"\ncount = 1\nevery = \"1us\"",
+        "out of range",
+    ),
+    ("kind = \"replay\"\nfile = \"\"", "the file has no name"),
+    ("kind = \"replay\"\nfile = \"/\"", "not a regular file"),
+    (
+        "kind = \"fixed\"\nrate = \"1/s\"\nat = []",
+        "the load comes from nowhere",
+    ),
+    (
+        "kind = \"fixed\"\nrate = \"1/s\"\nat = [\"A\", \"A\"]",
+        "named twice",
+    ),
+    (
+        "kind = \"fixed\"\nrate = \"1/s\"\nat = [\"E\"]",
+        "there is no member \"E\"",
+    ),
+    (
+        "kind = \"fixed\"\nrate = \"1/s\"\nsources = 3",
+        "one for each of them at least: 4",
+    ),
+    (
+        "kind = \"fixed\"\nrate = \"1/s\"\nstart = \"10s\"",
+        "begins after the run",
+    ),
+];
+
 #[test]
 fn what_makes_no_load_is_refused_with_advice() {
-    let cases = [
-        ("kind = \"posson\"", "did you mean \"poisson\"?"),
-        ("kind = \"fixed\"", "`load.rate` is missing"),
-        (
-            "kind = \"fixed\"\nrate = 200",
-            "not a string such as \"200/s\"",
-        ),
-        ("kind = \"fixed\"\nrate = \"200\"", "a number and \"/s\""),
-        (
-            "kind = \"fixed\"\nrate = \"0/s\"",
-            "the range is 0.000001/s to 10000000/s",
-        ),
-        (
-            "kind = \"fixed\"\nrate = \"9000000/s\"",
-            "would take too long to simulate",
-        ),
-        (
-            "kind = \"fixed\"\nrate = \"1/s\"\ncount = 3",
-            "a load of kind \"fixed\" has no count",
-        ),
-        (
-            "kind = \"fixed\"\nrtae = \"1/s\"",
-            "there is no key \"rtae\" in `load`",
-        ),
-        (
-            "kind = \"ramp\"\nfrom = \"1/s\"\nto = \"1/s\"\nover = \"1s\"",
-            "begins where it ends",
-        ),
-        (
-            "kind = \"ramp\"\nfrom = \"1/s\"\nto = \"2/s\"\nover = \"25h\"",
-            "too long",
-        ),
-        (
-            "kind = \"step\"\nrates = []\neach = \"1s\"",
-            "there are no steps",
-        ),
-        (
-            "kind = \"step\"\nrates = [\"1\"]\neach = \"1s\"",
-            "a number and \"/s\"",
-        ),
-        ("kind = \"backlog\"\noutstanding = 0", "out of range"),
-        (
-            "kind = \"burst\"\ncount = 1\nevery = \"1us\"",
-            "out of range",
-        ),
-        ("kind = \"replay\"\nfile = \"\"", "the file has no name"),
-        ("kind = \"replay\"\nfile = \"/\"", "not a regular file"),
-        (
-            "kind = \"fixed\"\nrate = \"1/s\"\nat = []",
-            "the load comes from nowhere",
-        ),
-        (
-            "kind = \"fixed\"\nrate = \"1/s\"\nat = [\"A\", \"A\"]",
-            "named twice",
-        ),
-        (
-            "kind = \"fixed\"\nrate = \"1/s\"\nat = [\"E\"]",
-            "there is no member \"E\"",
-        ),
-        (
-            "kind = \"fixed\"\nrate = \"1/s\"\nsources = 3",
-            "one for each of them at least: 4",
-        ),
-        (
-            "kind = \"fixed\"\nrate = \"1/s\"\nstart = \"10s\"",
-            "begins after the run",
-        ),
-    ];
-    for (lines, advice) in cases {
+    for (lines, advice) in REFUSED {
         match load(lines, &[]) {
             Ok(plan) => panic!("{lines:?} loads: {:?}", plan.load),
             Err(problems) => assert!(problems.contains(advice), "{lines:?}: {problems}"),

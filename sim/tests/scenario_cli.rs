@@ -156,6 +156,12 @@ fn the_help_of_a_scenario_reads_well() {
           --out <DIR>         Writes reports into this directory
           --format <FORMAT>   How to print the result [default: table] [possible values: table, json]
       -q, --quiet             Prints no progress and no warnings
+          --find-knee         Instead of playing it, searches how much load the scenario's network takes
+          --p99 <BOUND>       With --find-knee: what the 99th percentile, from due to final, must not
+                              exceed [default: 2s]
+          --from <RATE>       With --find-knee: the lowest rate, instead of 1/s (the search then begins
+                              there, not at 100/s)
+          --to <RATE>         With --find-knee: the highest rate [default: 200000/s]
       -h, --help              Print help (see more with '--help')
     "#);
 }

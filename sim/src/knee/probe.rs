@@ -145,7 +145,7 @@ impl Setting<'_> {
         // What never ended is longer than anything.
         let ms = |figure: fn(&Figures) -> Option<Duration>| {
             let middle = median(runs, |figures| figure(figures).unwrap_or(Duration::MAX));
-            (middle < Duration::MAX).then(|| middle.as_secs_f64() * 1000.0)
+            (middle < Duration::MAX).then_some(middle.as_secs_f64() * 1000.0)
         };
         let count = |broken: &dyn Fn(&Run) -> bool| runs.iter().filter(|run| broken(run)).count();
         let first = &runs[0];

@@ -123,10 +123,9 @@ fn pattern(section: &Section<'_>, kind: &str, path: &Path) -> Pattern {
         "backlog" => Pattern::Backlog(section.count("outstanding", 1..=1_000_000)),
         "burst" => Pattern::Burst {
             count: section.integer("count", 1..=1_000_000),
-            every: match section.get("every") {
-                None => None,
-                Some(_) => Some(section.duration("every", TICK)),
-            },
+            every: section
+                .get("every")
+                .map(|_| section.duration("every", TICK)),
         },
         _ => Pattern::Replay(replay(section, path)),
     }
