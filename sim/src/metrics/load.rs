@@ -80,13 +80,30 @@ impl PerReading {
 
 /// The busiest resource of all nodes; the first of several.
 pub(super) fn busiest(ending: &Ending, plan: &Plan, cast: &Cast) -> Option<Utilisation> {
+    busiest_of(ending, plan, cast, |_| true)
+}
+
+/// The busiest processor of all nodes: all its cores together, or its serial stage.
+pub(crate) fn busiest_processor(ending: &Ending, plan: &Plan, cast: &Cast) -> Option<Utilisation> {
+    busiest_of(ending, plan, cast, |resource| {
+        matches!(resource, Resource::Cores | Resource::SerialStage)
+    })
+}
+
+fn busiest_of(
+    ending: &Ending,
+    plan: &Plan,
+    cast: &Cast,
+    counts: impl Fn(Resource) -> bool,
+) -> Option<Utilisation> {
     let window_ns = nanos(plan.duration.saturating_sub(plan.warm_up));
     if window_ns == 0 {
         return None;
     }
     let mut best: Option<(usize, Resource, f64)> = None;
     for (node, usage) in ending.usage.iter().enumerate() {
-        for (resource, busy_ns) in busy(usage, &plan.machine) {
+        let busy = busy(usage, &plan.machine).into_iter();
+        for (resource, busy_ns) in busy.filter(|(resource, _)| counts(*resource)) {
             let percent = 100.0 * busy_ns as f64 / window_ns as f64;
             if best.is_none_or(|(_, _, most)| percent > most) {
                 best = Some((node, resource, percent));
