@@ -62,11 +62,12 @@ pub fn broken_claims(rows: &[Row], curves: &[Curve]) -> Vec<String> {
         }
     }
     for curve in curves {
-        if let (Some(failing), Some((_, line))) = (curve.broken_safety(), &curve.first_fork) {
+        if let (Some(failing), Some(fork)) = (curve.broken_safety(), &curve.first_fork) {
             texts.push(format!(
-                "{} broke what it claims with {failing} {}: report it with: {line}",
+                "{} broke what it claims with {failing} {}: report it with: {}",
                 curve.protocol,
-                curve.trouble.name()
+                curve.trouble.name(),
+                fork.reproduce
             ));
         }
     }
@@ -138,15 +139,24 @@ pub fn speed_for_trust(rows: &[Row], curves: &[Curve]) -> Option<String> {
 /// What a protocol that bears no liar costs when one lies, as far as it was seen.
 fn price(row: &Row, curves: &[Curve]) -> String {
     if let Some(seed) = row.seed_that(Standing::Forked) {
-        return format!("loses its history to one lying leader: seed {}", seed.seed);
+        let acted = row
+            .cheats
+            .iter()
+            .find(|cheat| cheat.acted > 0 && cheat.stopped == 0);
+        let to = acted.map_or(String::new(), |cheat| format!(" when {}", cheat.label));
+        return format!("loses its history{to}: seed {}", seed.seed);
+    }
+    if let Some(seed) = row.seed_that(Standing::Stalled) {
+        let left = units::counted(seed.pending, "transaction");
+        return format!("leaves {left} without an answer: seed {}", seed.seed);
     }
     let curve = curves
         .iter()
         .find(|curve| curve.protocol == row.protocol && curve.trouble == Trouble::Colluding);
     match curve.and_then(|curve| curve.first_fork.as_ref()) {
-        Some((failing, line)) => {
-            let liars = units::counted(*failing as u64, "lying member");
-            format!("loses its history to {liars}: {line}")
+        Some(fork) => {
+            let liars = units::counted(fork.failing as u64, "lying member");
+            format!("loses its history to {liars} ({})", fork.grounds.join(", "))
         }
         None => "claims nothing against a member that lies, which this run did not show".to_owned(),
     }

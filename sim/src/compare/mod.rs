@@ -236,7 +236,10 @@ mod tests {
         assert_eq!(exit(&[outside], &[]), ExitCode::Ok);
         let safety = with(Standing::Forked, vec![breach(VerdictKind::Safety)]);
         let liveness = with(Standing::Stalled, vec![breach(VerdictKind::Liveness)]);
-        assert_eq!(exit(&[liveness.clone()], &[]), ExitCode::Liveness);
+        assert_eq!(
+            exit(std::slice::from_ref(&liveness), &[]),
+            ExitCode::Liveness
+        );
         assert_eq!(exit(&[liveness, safety], &[]), ExitCode::Safety);
     }
 

@@ -3,7 +3,7 @@
 use super::{
     claims::{Claimed, Finality},
     row::{CheatRow, Row, SeedRow, Shown, name},
-    tolerance::{Cell, Curve, Trouble},
+    tolerance::{Cell, Curve, FirstFork, Trouble},
     validation::Validation,
 };
 use crate::{
@@ -117,7 +117,11 @@ pub(super) fn colluding(protocol: &str, claimed: Option<usize>, cells: Vec<Cell>
         claimed_live: claimed,
         shown_safe: Some(0),
         shown_live: Some(0),
-        first_fork: fork.map(|k| (k, "cargo run -- scenario y".to_owned())),
+        first_fork: fork.map(|failing| FirstFork {
+            failing,
+            grounds: vec!["agreement".into()],
+            reproduce: "cargo run -- scenario y".into(),
+        }),
         cells,
     }
 }

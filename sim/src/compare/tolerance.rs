@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 
 use super::{
-    claims::{Claimed, standing},
+    claims::{Claimed, grounds, standing},
     contender::Request,
     run::Outcome,
 };
@@ -64,7 +64,7 @@ impl Trouble {
     /// What is laid over the scenario so that these members fail in this way from an instant on.
     fn settings(self, members: &[&str], at_ms: u128) -> Vec<String> {
         let each = |kind: &str, key: &str| {
-            let one = |name: &&str| format!("{{kind='{kind}',{key}={name:?},at='{at_ms}ms'}}");
+            let one = |name: &&str| format!("{{kind=\"{kind}\",{key}={name:?},at=\"{at_ms}ms\"}}");
             members.iter().map(one).collect::<Vec<_>>().join(",")
         };
         let (faults, cheats) = match (self, members) {
@@ -74,7 +74,7 @@ impl Trouble {
             (Self::Colluding, [_]) => (String::new(), each("equivocating-primary", "member")),
             (Self::Colluding, _) => (
                 String::new(),
-                format!("{{kind='colluders',members={members:?},at='{at_ms}ms'}}"),
+                format!("{{kind=\"colluders\",members={members:?},at=\"{at_ms}ms\"}}"),
             ),
         };
         vec![format!("fault=[{faults}]"), format!("cheat=[{cheats}]")]
@@ -165,22 +165,36 @@ pub struct Curve {
     pub shown_safe: Option<usize>,
     /// Up to how many they show the second.
     pub shown_live: Option<usize>,
-    /// The run with the fewest failing members in which histories parted: how many, and the line that
-    /// makes it again.
-    pub first_fork: Option<(usize, String)>,
+    /// The run with the fewest failing members in which histories parted.
+    pub first_fork: Option<FirstFork>,
+}
+
+/// The run of a curve with the fewest failing members in which histories parted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct FirstFork {
+    /// How many failed.
+    pub failing: usize,
+    /// The invariants that show it.
+    pub grounds: Vec<String>,
+    /// The line that makes it again.
+    pub reproduce: String,
 }
 
 impl Curve {
-    fn of(job: &Job, claimed: Claimed, cells: Vec<(Cell, String)>) -> Self {
+    /// `runs` are what was seen with 0, 1, … failing members, and their summaries.
+    fn of(job: &Job, claimed: Claimed, runs: &[(Cell, &Summary)]) -> Self {
         let (claimed_safe, claimed_live) = match job.trouble {
             Trouble::Crashed => (claimed.crashes_safe, claimed.crashes_live),
             Trouble::Silent | Trouble::Colluding => (claimed.liars_safe, claimed.liars_live),
         };
-        let fork = cells
-            .iter()
-            .position(|(cell, _)| cell.is_safe() == Some(false));
-        let first_fork = fork.map(|k| (k, cells[k].1.clone()));
-        let cells: Vec<Cell> = cells.into_iter().map(|(cell, _)| cell).collect();
+        let forked = |(cell, _): &(Cell, &Summary)| cell.is_safe() == Some(false);
+        let first_fork = runs.iter().position(forked).map(|failing| FirstFork {
+            failing,
+            grounds: grounds(runs[failing].1),
+            reproduce: runs[failing].1.reproduce(),
+        });
+        let mut cells: Vec<Cell> = runs.iter().map(|(cell, _)| *cell).collect();
+        cells.resize(job.members + 1, Cell::NobodyHonest);
         Self {
             protocol: job.protocol.clone(),
             trouble: job.trouble,
@@ -315,16 +329,13 @@ pub(super) fn curves(jobs: &[Job], outcomes: &[Outcome]) -> Vec<Curve> {
     let curve = |job: &Job| {
         let (own, others) = rest.split_at(job.plans.len());
         rest = others;
-        let cell = |(k, outcome): (usize, &Outcome)| {
-            let lies = k > 0 && job.trouble != Trouble::Crashed;
-            (
-                Cell::of(&outcome.summary, lies),
-                outcome.summary.reproduce(),
-            )
+        let run = |(failing, outcome): (usize, &'_ Outcome)| {
+            let lies = failing > 0 && job.trouble != Trouble::Crashed;
+            Cell::of(&outcome.summary, lies)
         };
-        let mut cells: Vec<_> = own.iter().enumerate().map(cell).collect();
-        cells.resize(job.members + 1, (Cell::NobodyHonest, String::new()));
-        Curve::of(job, own[0].claimed, cells)
+        let cells = own.iter().enumerate().map(run);
+        let runs = cells.zip(own.iter().map(|outcome| &outcome.summary));
+        Curve::of(job, own[0].claimed, &runs.collect::<Vec<_>>())
     };
     jobs.iter().map(curve).collect()
 }

@@ -20,7 +20,7 @@ pub use write::write;
 /// Violations that are shown of one row.
 const SHOWN: usize = 2;
 
-/// The screen of a comparison, at most a hundred columns wide, without colours.
+/// The screen of a comparison, at most a hundred and ten columns wide, without colours.
 pub fn render(comparison: &Comparison) -> String {
     let mut page = Page::default();
     head(&mut page, comparison);
@@ -200,10 +200,10 @@ fn speed(page: &mut Page, comparison: &Comparison) {
     let header = [
         "SPEED",
         "ok/s",
-        "sent->included p50 ms",
-        "p99",
-        "sent->final p50 ms",
-        "p99",
+        "included p50 ms",
+        "p99 ms",
+        "final p50 ms",
+        "p99 ms",
         "retracted",
         "validation",
     ];
@@ -231,7 +231,7 @@ fn cost(page: &mut Page, comparison: &Comparison) {
         "partition: recovery",
         "validation",
     ];
-    let percent = |figure: f64| format!("{figure:.1}");
+    let percent = |figure: f64| format!("{figure:.2}");
     let outage = |ms: f64| {
         if ms < 1.0 {
             "none".to_owned()
@@ -348,10 +348,9 @@ fn reproduce(comparison: &Comparison) -> String {
     }
     line.extend([" --consensus ", &names.join(",")]);
     if let Some(first) = comparison.seeds.first() {
-        line.push_str(&format!(
-            " --seed {first} --seeds {}",
-            comparison.seeds.len()
-        ));
+        let count = comparison.seeds.len();
+        let seeds = format!(" --seed {first} --seeds {count}");
+        line.push_str(&seeds);
     }
     for set in &comparison.overrides {
         line.extend([" --set '", set, "'"]);
@@ -366,7 +365,7 @@ fn reproduce(comparison: &Comparison) -> String {
 fn block(page: &mut Page, header: &[&str], rows: Vec<Vec<String>>, numbers: &[usize]) {
     let mut table = Page::default();
     let header = header.iter().map(|&title| title.to_owned()).collect();
-    table.table(Some(header), rows, numbers);
+    table.wide_table(header, rows, numbers);
     page.gap();
     for (number, line) in table.finish().lines().enumerate() {
         match line.strip_prefix(' ') {

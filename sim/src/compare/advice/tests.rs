@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     compare::{
         claims::{Breach, Finality},
-        sample::{came_out, colluding, crash_only, row, with},
+        sample::{came_out, cheated, colluding, crash_only, row, with},
         tolerance::Cell,
     },
     metrics::summary::VerdictKind,
@@ -62,20 +62,26 @@ fn a_stall_is_told_with_what_was_left() {
 #[test]
 fn speed_is_told_with_its_price() {
     let forked = came_out(raft_at(21.0), Standing::Forked, "agreement");
-    let text = speed_for_trust(&[pbft(), forked], &[]).expect("1.9 times is worth it");
+    let text = speed_for_trust(&[pbft(), cheated(forked, 1, 0)], &[]).expect("1.9 times");
     assert!(
         text.starts_with("raft is 1.9x faster here than pbft"),
         "{text}"
     );
+    let price = "loses its history when Farm leads and equivocates: seed 7";
+    assert!(text.ends_with(price), "{text}");
+
+    let mut stalled = came_out(raft_at(21.0), Standing::Stalled, "bounded-liveness");
+    stalled.seeds[0].pending = 9;
+    let text = speed_for_trust(&[pbft(), stalled], &[]).expect("still faster");
     assert!(
-        text.ends_with("loses its history to one lying leader: seed 7"),
+        text.ends_with("leaves 9 transactions without an answer: seed 7"),
         "{text}"
     );
 
     let curve = colluding("raft", Some(0), vec![Cell::Good, Cell::Good, Cell::Forked]);
     let text = speed_for_trust(&[pbft(), raft_at(21.0)], &[curve]).expect("still faster");
     assert!(
-        text.contains("to 2 lying members: cargo run -- scenario y"),
+        text.ends_with("loses its history to 2 lying members (agreement)"),
         "{text}"
     );
 

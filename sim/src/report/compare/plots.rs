@@ -62,8 +62,9 @@ fn bars_of(comparison: &Comparison, what: &str, unit: &str, bars: &[Bar]) -> Str
         (0.1, 10.0)
     };
     let title = format!("{}: {what}", comparison.scenario);
-    let labels: Vec<String> = rows.iter().map(Row::label).collect();
-    let count = rows.len() as i32;
+    // The axis goes up, and tables go down.
+    let labels: Vec<String> = rows.iter().rev().map(Row::label).collect();
+    let count = rows.len();
     let mut svg = String::new();
     draw_sized(&mut svg, (WIDTH, FRAME + ROW * rows.len() as u32), |area| {
         let mut chart = ChartBuilder::on(area)
@@ -72,8 +73,8 @@ fn bars_of(comparison: &Comparison, what: &str, unit: &str, bars: &[Bar]) -> Str
             .x_label_area_size(44)
             .y_label_area_size(190)
             .build_cartesian_2d((from..to).log_scale(), (0..count).into_segmented())?;
-        let label = |at: &SegmentValue<i32>| match at {
-            SegmentValue::CenterOf(row) => labels.get(*row as usize).cloned().unwrap_or_default(),
+        let label = |at: &SegmentValue<usize>| match at {
+            SegmentValue::CenterOf(row) => labels.get(*row).cloned().unwrap_or_default(),
             _ => String::new(),
         };
         chart
@@ -85,11 +86,11 @@ fn bars_of(comparison: &Comparison, what: &str, unit: &str, bars: &[Bar]) -> Str
             .light_line_style(TRANSPARENT)
             .draw()?;
         for (figure, legend, colour) in bars {
-            let boxes = rows.iter().enumerate().filter_map(|(row, of)| {
+            let boxes = rows.iter().rev().enumerate().filter_map(|(row, of)| {
                 let value = of.median(figure).filter(|value| *value > 0.0)?;
                 let corners = [
-                    (from, SegmentValue::Exact(row as i32)),
-                    (value, SegmentValue::Exact(row as i32 + 1)),
+                    (from, SegmentValue::Exact(row)),
+                    (value, SegmentValue::Exact(row + 1)),
                 ];
                 let mut bar = Rectangle::new(corners, colour.mix(0.75).filled());
                 bar.set_margin(6, 6, 0, 0);
@@ -201,8 +202,10 @@ fn panel(area: &Panel<'_>, title: &str, curves: &[&Curve]) -> Drawn {
         .iter()
         .map(|curve| curve.cells.len())
         .max()
-        .unwrap_or(1) as i32;
-    let labels: Vec<&str> = curves.iter().map(|curve| curve.protocol.as_str()).collect();
+        .unwrap_or(1);
+    // The axis goes up, and tables go down.
+    let upwards = || curves.iter().rev();
+    let labels: Vec<&str> = upwards().map(|curve| curve.protocol.as_str()).collect();
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 16))
         .margin(14)
@@ -210,11 +213,11 @@ fn panel(area: &Panel<'_>, title: &str, curves: &[&Curve]) -> Drawn {
         .y_label_area_size(190)
         .build_cartesian_2d(
             (0..most - 1).into_segmented(),
-            (0..curves.len() as i32).into_segmented(),
+            (0..curves.len()).into_segmented(),
         )?;
-    let label = |at: &SegmentValue<i32>| match at {
+    let label = |at: &SegmentValue<usize>| match at {
         SegmentValue::CenterOf(row) => {
-            let label = labels.get(*row as usize).copied();
+            let label = labels.get(*row).copied();
             label.unwrap_or_default().to_owned()
         }
         _ => String::new(),
@@ -226,9 +229,9 @@ fn panel(area: &Panel<'_>, title: &str, curves: &[&Curve]) -> Drawn {
         .y_labels(curves.len())
         .disable_mesh()
         .draw()?;
-    let cells = curves.iter().enumerate().flat_map(|(row, curve)| {
+    let cells = upwards().enumerate().flat_map(|(row, curve)| {
         let cells = curve.cells.iter().enumerate();
-        cells.filter_map(move |(k, cell)| Some((row as i32, k as i32, colour(*cell)?)))
+        cells.filter_map(move |(k, cell)| Some((row, k, colour(*cell)?)))
     });
     chart.draw_series(cells.map(|(row, k, colour)| {
         let corners = [

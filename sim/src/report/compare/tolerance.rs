@@ -18,6 +18,7 @@ pub(super) fn curves(page: &mut Page, comparison: &Comparison) {
         scale.as_str(),
         "safe up to (claimed)",
         "live up to (claimed)",
+        "first broken by",
     ];
     let rows = comparison.tolerance.iter().map(|curve| {
         let letters: String = curve.cells.iter().map(|cell| cell.letter()).collect();
@@ -27,6 +28,9 @@ pub(super) fn curves(page: &mut Page, comparison: &Comparison) {
             letters,
             bound(curve, curve.shown_safe, curve.claimed_safe),
             bound(curve, curve.shown_live, curve.claimed_live),
+            curve.first_fork.as_ref().map_or(String::new(), |fork| {
+                format!("k={}: {}", fork.failing, fork.grounds.join(", "))
+            }),
         ]
     });
     block(page, &header, rows.collect(), &[]);
