@@ -222,9 +222,9 @@ pub fn taken_back(rows: &[Row]) -> Vec<String> {
     let texts = without.filter_map(|row| {
         let retracted = row.median(name::RETRACTED).filter(|count| *count > 0.0)?;
         Some(format!(
-            "{} took back {} that were included: nobody may act on a reading before {}",
+            "{} took back {}: nobody may act on a reading before {}",
             row.label(),
-            units::counted(retracted.round() as u64, "transaction"),
+            units::counted(retracted.round() as u64, "included transaction"),
             row.finality
         ))
     });

@@ -77,7 +77,7 @@ fn head(page: &mut Page, comparison: &Comparison) {
         page.labelled(
             "CONFIDENCE",
             &format!(
-                "medians over the seeds; below each, the interval that holds the true median with \
+                "medians over the seeds; below each, unless they are the same, the ends of the interval that holds the true median with \
                  {percent:.1} % (order statistics, no distribution assumed)"
             ),
         );
@@ -270,12 +270,13 @@ fn figures(page: &mut Page, comparison: &Comparison, header: &[&str], columns: &
     block(page, header, rows.collect(), &numbers);
 }
 
-/// A median, with its interval below it when there are several runs, and with their number when some of
-/// them do not have it.
+/// A median; below it, where they are not the same, the ends of its interval, and with how many runs
+/// when some of several do not have it.
 fn cell(figure: &Figure, seeds: usize, write: &dyn Fn(f64) -> String) -> String {
     let mut text = write(figure.median);
-    if seeds > 1 {
-        text = format!("{text}\n[{}..{}]", write(figure.low), write(figure.high));
+    let (low, high) = (write(figure.low), write(figure.high));
+    if low != high {
+        text = format!("{text}\n{low}..\n..{high}");
     }
     if figure.runs < seeds {
         text = format!("{text}\n{} of {seeds} runs", figure.runs);

@@ -150,7 +150,7 @@ fn what_was_taken_back_is_told_only_where_it_may_be() {
     clique.finality = Finality::Confirmations(3);
     let texts = taken_back(&[clique.clone()]);
     assert!(
-        texts[0].starts_with("clique took back 12 transactions"),
+        texts[0].starts_with("clique took back 12 included transactions:"),
         "{texts:?}"
     );
     assert!(texts[0].ends_with("before 3 confirmations"), "{texts:?}");
