@@ -28,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Plays a scenario and reports verdict, ledger, throughput and latency.
     Scenario(ScenarioArgs),
+    /// Plays a scenario under several protocols and says what each gives and what breaks it.
+    Compare(CompareArgs),
     /// Lists the scenarios that are there.
     List(ListArgs),
 }
@@ -124,6 +126,42 @@ impl ScenarioArgs {
             to: self.to,
         })
     }
+}
+
+/// Arguments of `consortium compare`.
+#[derive(Clone, PartialEq, Eq, Debug, clap::Args)]
+pub struct CompareArgs {
+    /// A file, or the name of one in scenarios/, with or without ".toml".
+    pub name: PathBuf,
+    /// The protocols, separated by commas; all there are if it is left out.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub consensus: Vec<String>,
+    /// First seed, instead of the scenario's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub seed: Option<u64>,
+    /// Plays this many seeds, from the first on.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
+    pub seeds: u32,
+    /// Finds out how many members may crash, fall silent or collude: a short run for each number of them.
+    #[arg(long)]
+    pub tolerance: bool,
+    /// Overrides a key of the scenario for all protocols; may be repeated.
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Writes table, JSON and figures into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Prints no progress and no warnings of the scenario.
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// Arguments of `consortium list`.

@@ -4,6 +4,7 @@ mod adversary;
 pub mod audit;
 pub mod cast;
 pub mod cli;
+pub mod compare;
 pub mod ending;
 pub mod exit;
 pub mod fact;

@@ -1,5 +1,7 @@
 //! `consortium`: simulate a consortium network before you build it.
 
+mod commands;
+
 use std::{
     fmt::Display,
     io::{self, Write as _},
@@ -22,6 +24,7 @@ use consortium_sim::{
 fn main() -> process::ExitCode {
     let done = match Cli::parse().command {
         Command::Scenario(arguments) => play_scenario(&arguments),
+        Command::Compare(arguments) => commands::compare(&arguments),
         Command::List(arguments) => list(&arguments),
     };
     done.unwrap_or_else(|failure| {

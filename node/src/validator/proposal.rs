@@ -190,7 +190,9 @@ impl<E: Engine> Validator<E> {
             let ours = self.ledger.results(Height(0)) == Some(claimed);
             return ours.then_some(()).ok_or(BlockFault::WrongResults);
         }
-        if claimed.height >= height || claimed.height.0 + self.config.results_lag < height.0 {
+        if claimed.height >= height
+            || claimed.height.0.saturating_add(self.config.results_lag) < height.0
+        {
             return Err(BlockFault::WrongResults);
         }
         // Where the chain only grows, all of it is executed in time, and nobody need believe a proposer

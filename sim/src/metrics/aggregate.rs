@@ -85,7 +85,8 @@ pub fn aggregate(runs: &[Summary]) -> Option<Aggregate> {
     })
 }
 
-fn figure(name: &str, mut values: Vec<f64>) -> Figure {
+/// Median and interval of at least one value.
+pub(crate) fn figure(name: &str, mut values: Vec<f64>) -> Figure {
     values.sort_unstable_by(f64::total_cmp);
     let runs = values.len();
     let (rank, confidence_percent) = interval_rank(runs);

@@ -84,6 +84,13 @@ pub(crate) fn busiest(ending: &Ending, plan: &Plan, cast: &Cast) -> Option<Utili
     busiest_of(ending, plan, cast, |_| true)
 }
 
+/// The busiest processor of all nodes: all its cores together, or its serial stage.
+pub(crate) fn busiest_processor(ending: &Ending, plan: &Plan, cast: &Cast) -> Option<Utilisation> {
+    busiest_of(ending, plan, cast, |resource| {
+        matches!(resource, Resource::Cores | Resource::SerialStage)
+    })
+}
+
 /// The busiest of some resources of all nodes; the first of several.
 pub(crate) fn busiest_of(
     ending: &Ending,

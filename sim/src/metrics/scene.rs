@@ -156,6 +156,7 @@ pub(super) fn milk() -> Plan {
         cheats: Vec::new(),
         schedules: Vec::new(),
         expect: Expect::default(),
+        compare: ComparePlan::default(),
         host: HostPlan {
             eager_signatures: false,
             eager_wire: false,

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 mod changes;
 mod colour;
+pub mod compare;
 pub mod hgrm;
 pub mod json;
 pub mod knee;

@@ -1,6 +1,6 @@
 //! A page of at most a hundred columns: labelled paragraphs and aligned tables.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
 /// Columns of a page.
 pub(super) const WIDTH: usize = 100;
@@ -55,21 +55,24 @@ impl Page {
         rows: Vec<Vec<String>>,
         numbers: &[usize],
     ) {
-        let mut table = Table::new();
-        table
-            .load_style(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(WIDTH as u16);
-        if let Some(header) = header {
-            table.set_header(header);
+        self.lines_of(&arranged(header, rows, numbers, WIDTH));
+    }
+
+    /// The same over ten columns more, whose first column is never broken.
+    pub(super) fn wide_table(
+        &mut self,
+        header: Vec<String>,
+        rows: Vec<Vec<String>>,
+        numbers: &[usize],
+    ) {
+        let mut table = arranged(Some(header), rows, numbers, WIDTH + 10);
+        if let Some(first) = table.column_mut(0) {
+            first.set_constraint(ColumnConstraint::ContentWidth);
         }
-        table.add_rows(rows);
-        for (number, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((1, 1));
-            if numbers.contains(&number) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
+        self.lines_of(&table);
+    }
+
+    fn lines_of(&mut self, table: &Table) {
         for line in table.lines() {
             self.line(&line);
         }
@@ -79,6 +82,30 @@ impl Page {
     pub(super) fn finish(self) -> String {
         self.0
     }
+}
+
+fn arranged(
+    header: Option<Vec<String>>,
+    rows: Vec<Vec<String>>,
+    numbers: &[usize],
+    width: usize,
+) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(width as u16);
+    if let Some(header) = header {
+        table.set_header(header);
+    }
+    table.add_rows(rows);
+    for (number, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((1, 1));
+        if numbers.contains(&number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
 }
 
 #[cfg(test)]

@@ -177,7 +177,16 @@ pub(super) fn draw<'a>(
     svg: &'a mut String,
     paint: impl FnOnce(&DrawingArea<SVGBackend<'a>, Shift>) -> Drawn<()>,
 ) {
-    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    draw_sized(svg, SIZE, paint);
+}
+
+/// Draws an SVG of so many pixels.
+pub(super) fn draw_sized<'a>(
+    svg: &'a mut String,
+    size: (u32, u32),
+    paint: impl FnOnce(&DrawingArea<SVGBackend<'a>, Shift>) -> Drawn<()>,
+) {
+    let area = SVGBackend::with_string(svg, size).into_drawing_area();
     area.fill(&WHITE)
         .and_then(|()| paint(&area))
         .and_then(|()| area.present())

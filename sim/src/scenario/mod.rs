@@ -28,7 +28,7 @@ pub use warning::Warning;
 use self::{
     plan::Plan,
     problem::Log,
-    read::{changes, cheats, consensus, faults, fleet, load, network, people, schedules},
+    read::{changes, cheats, compare, consensus, faults, fleet, load, network, people, schedules},
     reader::{Names, Section},
     tree::Table,
 };
@@ -36,7 +36,7 @@ use self::{
 const DEFAULTS: &str = include_str!("../../data/defaults.toml");
 const MACHINES: &str = include_str!("../../data/machines.toml");
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "seed",
     "duration",
     "warm_up",
@@ -60,6 +60,7 @@ const KEYS: [&str; 24] = [
     "cheat",
     "schedule",
     "expect",
+    "compare",
     "host",
 ];
 
@@ -182,6 +183,7 @@ fn read_plan(log: &Log, tree: &Table, profiles: &Table, source: &Source, text: &
         cheats: cheats::cheats(&root, &members, &member_names, &fleet, length),
         schedules: schedules::schedules(&root, &members, &member_names, length),
         expect,
+        compare: compare::compare(&root),
         machine: network::machine(&root, profiles),
         clock_skew: root.duration("clock_skew", Duration::ZERO),
         host: network::host(&root),

@@ -2,6 +2,7 @@
 //!
 //! Built by the loader from what was typed; everything behind it takes a [`Plan`] and trusts it.
 
+mod compare;
 mod fault;
 mod load;
 mod schedule;
@@ -12,6 +13,7 @@ use consortium_node::mutant::Mutant;
 use serde::{Serialize, Serializer};
 
 pub use super::change::{ChangeKind, ChangePlan};
+pub use compare::{ComparePlan, Standing};
 pub use fault::{CrashPlan, DiskFate, FaultKind, FaultPlan, Link, Target};
 pub use load::{LoadPlan, Pattern, Rate};
 pub use schedule::{About, Phase, REWRITES, ScheduleKind, SchedulePlan, rewrite_in_words};
@@ -76,6 +78,8 @@ pub struct Plan {
     pub schedules: Vec<SchedulePlan>,
     /// What the author expects to see.
     pub expect: Expect,
+    /// What holds for one protocol and not for the others, when they are compared.
+    pub compare: ComparePlan,
     /// How faithfully the host pays for what it models; changes no fingerprint.
     pub host: HostPlan,
 }

@@ -5,9 +5,9 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     protocols::PbftPlan,
     scenario::plan::{
-        ColdChain, Consensus, Expect, FleetPlan, GatewayPlan, HostPlan, LegPlan, Machine, Matrix,
-        MemberPlan, MempoolPlan, NetworkPlan, Pace, PartyPlan, Plan, RelayPlan, SyncPlan,
-        Transport,
+        ColdChain, ComparePlan, Consensus, Expect, FleetPlan, GatewayPlan, HostPlan, LegPlan,
+        Machine, Matrix, MemberPlan, MempoolPlan, NetworkPlan, Pace, PartyPlan, Plan, RelayPlan,
+        SyncPlan, Transport,
     },
 };
 
@@ -77,6 +77,7 @@ pub(crate) fn plan() -> Plan {
         cheats: Vec::new(),
         schedules: Vec::new(),
         expect: Expect::default(),
+        compare: ComparePlan::default(),
         host: HostPlan {
             eager_signatures: false,
             eager_wire: false,

@@ -6,8 +6,8 @@ use super::{MEMBERS, Stage};
 use crate::{
     protocols::Protocol,
     scenario::plan::{
-        ColdChain, Consensus, Expect, FleetPlan, GatewayPlan, HostPlan, Machine, Matrix,
-        MemberPlan, MempoolPlan, NetworkPlan, Pace, PartyPlan, Plan, RelayPlan, SyncPlan,
+        ColdChain, ComparePlan, Consensus, Expect, FleetPlan, GatewayPlan, HostPlan, Machine,
+        Matrix, MemberPlan, MempoolPlan, NetworkPlan, Pace, PartyPlan, Plan, RelayPlan, SyncPlan,
         Transport,
     },
 };
@@ -76,6 +76,7 @@ pub(super) fn plan(protocol: Arc<dyn Protocol>) -> Plan {
         cheats: Vec::new(),
         schedules: Vec::new(),
         expect: Expect::default(),
+        compare: ComparePlan::default(),
         host: HostPlan {
             eager_signatures: false,
             eager_wire: false,

@@ -2,6 +2,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod cheats;
+pub(crate) mod compare;
 pub(crate) mod consensus;
 pub(crate) mod faults;
 pub(crate) mod fleet;
