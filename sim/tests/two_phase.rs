@@ -174,3 +174,116 @@ fn after_any_storm_pbft_makes_all_pending_work_final_and_all_states_are_equal() 
     };
     subject.weathers_any_storm();
 }
+
+/// A committee of rounds, with rounds that last seconds.
+fn rounds(section: &str, draws: &mut Draws) -> String {
+    let (period, timeout) = (draws.below(400), 500 + draws.below(2_000));
+    let turns = draws.one(&["round-robin", "sticky"]);
+    format!(
+        "[consensus.{section}]\nblock_period = \"{period}ms\"\ntimeout = \"{timeout}ms\"\n\
+         turns = \"{turns}\""
+    )
+}
+
+/// Rounds last twice as long each time: after a storm of 40 s the next one ends within about as long again.
+#[test]
+fn after_any_storm_qbft_makes_all_pending_work_final_and_all_states_are_equal() {
+    let subject = Subject {
+        protocol: "qbft",
+        parameters: |draws| rounds("qbft", draws),
+        bears_liars: true,
+        changes_committee: true,
+        drain: "15m",
+        turmoil: &["ROUND-CHANGE"],
+        seeds: 200,
+        kept: &[],
+    };
+    subject.weathers_any_storm();
+}
+
+#[test]
+fn after_any_storm_tendermint_makes_all_pending_work_final_and_all_states_are_equal() {
+    let subject = Subject {
+        protocol: "tendermint",
+        parameters: |draws| {
+            let timeout = 200 + draws.below(1_000);
+            format!(
+                "[consensus.tendermint]\ntimeout_propose = \"{}ms\"\ntimeout_prevote = \"{timeout}ms\"\n\
+                 timeout_precommit = \"{timeout}ms\"\ntimeout_delta = \"{}ms\"\n\
+                 timeout_commit = \"{}ms\"",
+                timeout + draws.below(1_000),
+                100 + draws.below(400),
+                1 + draws.below(500)
+            )
+        },
+        bears_liars: true,
+        changes_committee: true,
+        drain: "5m",
+        turmoil: &["STATUS"],
+        seeds: 200,
+        kept: &[],
+    };
+    subject.weathers_any_storm();
+}
+
+#[test]
+fn after_any_storm_hotstuff_makes_all_pending_work_final_and_all_states_are_equal() {
+    let subject = Subject {
+        protocol: "hotstuff",
+        parameters: |draws| {
+            // With rotation three in a row need four live leaders in a row: that may never be.
+            let (variant, leader) = *[
+                ("jolteon", "rotate"),
+                ("jolteon", "sticky"),
+                ("jolteon", "reputation"),
+                ("hotstuff-2", "rotate"),
+                ("hotstuff-2", "sticky"),
+                ("three-chain", "sticky"),
+                ("three-chain", "reputation"),
+            ]
+            .get(draws.below(7) as usize)
+            .expect("there are seven");
+            format!(
+                "[consensus.hotstuff]\nvariant = \"{variant}\"\nleader = \"{leader}\"\n\
+                 timeout = \"{}ms\"\ntimeout_max = \"16s\"\ndelta = \"{}ms\"",
+                400 + draws.below(800),
+                100 + draws.below(200)
+            )
+        },
+        bears_liars: true,
+        changes_committee: false,
+        drain: "5m",
+        turmoil: &["TIMEOUT", "NEW-VIEW"],
+        seeds: 200,
+        kept: &[],
+    };
+    subject.weathers_any_storm();
+}
+
+#[test]
+fn after_any_storm_raft_makes_all_pending_work_final_and_all_states_are_equal() {
+    let subject = Subject {
+        protocol: "raft",
+        parameters: |draws| {
+            let both = draws.below(2) == 0;
+            let minting = draws.one(&["piped", "speculative"]);
+            format!(
+                "[consensus.raft]\nelection = \"{}ms\"\nheartbeat = \"{}ms\"\npre_vote = {both}\n\
+                 check_quorum = {both}\nlease = {both}\nminting = \"{minting}\"\npipeline = {}\n\
+                 compact_every = {}\nkeep = {}",
+                400 + draws.below(1_000),
+                50 + draws.below(100),
+                1 + draws.below(8),
+                1 + draws.below(64),
+                draws.below(16)
+            )
+        },
+        bears_liars: false,
+        changes_committee: false,
+        drain: "5m",
+        turmoil: &["REQUEST-VOTE"],
+        seeds: 200,
+        kept: &[],
+    };
+    subject.weathers_any_storm();
+}
