@@ -4,6 +4,8 @@
 //! q = ⌈(n+f+1)/2⌉; "2f+1" is the same number only when n = 3f+1, and at n = 6 two disjoint halves
 //! would both have it.
 
+use std::collections::BTreeSet;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
@@ -167,6 +169,13 @@ impl Certificate {
     pub fn verify(&self, committee: &Committee, needed: usize) -> Result<(), CertificateFault> {
         self.verify_distinct()?;
         self.verify_signatures(committee, needed)
+    }
+
+    /// How many distinct members of `committee` signed it; others may have, too.
+    pub(crate) fn known_signers(&self, committee: &Committee) -> usize {
+        let known = self.0.checked(committee).filter(|(_, signed)| *signed);
+        let distinct: BTreeSet<_> = known.map(|(signer, _)| signer).collect();
+        distinct.len()
     }
 
     /// The part of [`Certificate::verify`] that counts each signer once.

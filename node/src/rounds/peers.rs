@@ -126,6 +126,20 @@ impl Station {
         checked.map(|()| height).map_err(|_| Refusal::BadSignature)
     }
 
+    /// A certificate of a committee that is not known here: members of the present one in it decided, and
+    /// if there are f+1 of them, one is honest and is there.
+    pub(super) fn hear_of_later_epoch<E: Rounds>(
+        &mut self,
+        certificate: &Certificate,
+        out: &mut Outbox<E>,
+    ) {
+        if certificate.known_signers(&self.committee) >= self.committee.weak_quorum() {
+            self.lacks(Height(certificate.vote().slot.0).prev(), out);
+        } else {
+            out.refuse(Refusal::TooFar);
+        }
+    }
+
     /// A member is still in this round of a height that is decided here: it is told, once.
     pub(crate) fn enlighten<E: Rounds>(
         &mut self,
@@ -156,7 +170,23 @@ impl Station {
         });
     }
 
-    /// Tells those who were silent about the last block.
+    /// Members of the committee before that are in the present one no longer and have not shown that they
+    /// know.
+    fn unaware(&self) -> Vec<NodeId> {
+        let terms = self.committees.terms().iter();
+        let mut until_now = terms.filter(|term| term.epoch <= self.epoch).rev();
+        let (Some(present), Some(before)) = (until_now.next(), until_now.next()) else {
+            return Vec::new();
+        };
+        let unaware = |node: &NodeId| {
+            let claim = self.peers.claims.get(node);
+            !self.committee.contains(*node) && claim.is_none_or(|claim| *claim < present.from)
+        };
+        let left = before.committee.others(self.me);
+        left.filter(unaware).collect()
+    }
+
+    /// Tells those who were silent about the last block, and those who do not know that they have left.
     pub(crate) fn nudge<E: Rounds>(&mut self, out: &mut Outbox<E>) {
         self.peers.nudging = false;
         let Some(last) = &self.peers.last else { return };
@@ -164,7 +194,8 @@ impl Station {
             let claim = self.peers.claims.get(node);
             claim.is_none_or(|claim| claim.0 < last.vote().slot.0)
         };
-        let silent: Vec<_> = self.committee.others(self.me).filter(silent).collect();
+        let mut silent: Vec<_> = self.committee.others(self.me).filter(silent).collect();
+        silent.extend(self.unaware());
         if silent.is_empty() {
             self.peers.nudges = 0;
             return;

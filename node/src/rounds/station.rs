@@ -26,7 +26,7 @@ pub(crate) struct Station {
     pub(super) committees: Committees,
     /// Who decides this height.
     pub(crate) committee: Arc<Committee>,
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
     pub(crate) now: LocalTime,
     /// The height that is being decided.
     pub(crate) height: Height,
@@ -384,17 +384,18 @@ impl Station {
                 Ok(height) if height == self.height => return Some(certificate),
                 Ok(height) => self.lacks(height, out),
                 Err(Refusal::Stale) => self.answer(from, 0, out),
+                Err(Refusal::TooFar) => self.hear_of_later_epoch(certificate, out),
                 Err(reason) => out.refuse(reason),
             },
             Courtesy::Ask(ask) if !self.knows(ask) => out.refuse(Refusal::BadSignature),
             Courtesy::Ask(ask) => self.answer(ask.signer(), ask.body().attempt, out),
-            Courtesy::Report(report) if !self.committee.contains(report.signer()) => {
-                out.refuse(Refusal::WrongSender);
-            }
             Courtesy::Report(report) if !self.knows(report) => out.refuse(Refusal::BadSignature),
             Courtesy::Report(report) => {
                 self.claimed(report.signer(), report.body().height, out);
-                self.on_report(report.signer(), report.body(), out);
+                // Of one that has left it is enough to know that it is not behind.
+                if self.committee.contains(report.signer()) {
+                    self.on_report(report.signer(), report.body(), out);
+                }
             }
         }
         None
