@@ -11,7 +11,8 @@ mod harness;
 mod weather;
 
 use std::{
-    env,
+    env, fs,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -146,7 +147,13 @@ impl Subject {
         {
             total.fetch_add(count, Ordering::Relaxed);
         }
-        complaint(&played).map(|why| format!("seed {seed}: {why}"))
+        complaint(&played).map(|why| {
+            // So that it can be played and taken apart.
+            let file = format!("two-phase-{}-{seed}.toml", self.protocol);
+            let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+            fs::write(&file, weather(self, seed)).expect("a place for findings");
+            format!("seed {seed}: {why}\n  {}", file.display())
+        })
     }
 }
 
