@@ -1,22 +1,40 @@
 //! The list of rules stays true: each rule of PBFT that this project holds itself to, and each error of
-//! published implementations, has a test that names it.
+//! published implementations, has a test that names it; so has each rule that the other protocols' chapters
+//! number.
 //!
 //! Rules are R1–R26 and R32–R42 (R27–R31 belong to the variant without signatures); a test names rule 8 as
 //! `r8` or `r08` between underscores, at the beginning or at the end of its name. Known errors are 1–15; a
 //! test names the third as `known_error_03`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
+/// Protocols whose chapters number their rules, as in **QB4**, and with which letters. Tests in the folder of
+/// the protocol's name start with theirs, as in `qb4_…`.
+const CHAPTERS: [(&str, &str); 5] = [
+    ("qbft", "QB"),
+    ("ibft", "IB"),
+    ("tendermint", "TM"),
+    ("hotstuff", "HS"),
+    ("raft", "RA"),
+];
+
+fn root() -> &'static Path {
+    let node = Path::new(env!("CARGO_MANIFEST_DIR"));
+    node.parent().expect("node lies in the workspace")
+}
+
 /// Sources with tests: all of `node` and `sim`.
 fn sources() -> Vec<PathBuf> {
-    let node = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = node.parent().expect("node lies in the workspace");
-    let folders = ["node/src", "node/tests", "sim/src", "sim/tests"];
-    let mut folders: Vec<PathBuf> = folders.map(|folder| root.join(folder)).into();
+    sources_in(&["node/src", "node/tests", "sim/src", "sim/tests"])
+}
+
+fn sources_in(folders: &[&str]) -> Vec<PathBuf> {
+    let folders = folders.iter().map(|folder| root().join(folder));
+    let mut folders: Vec<PathBuf> = folders.collect();
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a readable folder") {
@@ -68,8 +86,11 @@ fn known_error(name: &str) -> Option<u32> {
 }
 
 fn all_tests() -> Vec<String> {
-    let texts = sources();
-    let texts = texts
+    tests_in(&sources())
+}
+
+fn tests_in(files: &[PathBuf]) -> Vec<String> {
+    let texts = files
         .iter()
         .map(|path| fs::read_to_string(path).expect("sources are UTF-8"));
     texts.flat_map(|text| tests_of(&text)).collect()
@@ -100,6 +121,40 @@ fn each_known_error_has_a_test_that_names_it() {
     let named: Vec<u32> = tests.iter().filter_map(|name| known_error(name)).collect();
     let missing: Vec<u32> = (1..=15).filter(|error| !named.contains(error)).collect();
     assert!(missing.is_empty(), "no test names {missing:?}");
+}
+
+/// Numbers of the rules that a chapter with these letters states.
+fn stated(chapter: &str, letters: &str) -> BTreeSet<u32> {
+    let bold = format!("**{letters}");
+    let places = chapter.match_indices(&bold);
+    let numbers = places.filter_map(|(at, _)| {
+        let (number, _) = chapter[at + bold.len()..].split_once("**")?;
+        number.parse().ok()
+    });
+    numbers.collect()
+}
+
+#[test]
+fn each_rule_of_a_chapter_has_a_test_that_names_it_and_no_test_names_another() {
+    for (protocol, letters) in CHAPTERS {
+        let chapter = root().join(format!("node/src/{protocol}/mod.rs"));
+        let chapter = fs::read_to_string(chapter).expect("a chapter");
+        let stated = stated(&chapter, letters);
+        assert!(stated.len() > 10, "{protocol} numbers its rules");
+        let prefix = letters.to_lowercase();
+        let tests = tests_in(&sources_in(&[&format!("node/tests/{protocol}")]));
+        let words = tests.iter().flat_map(|test| test.split('_'));
+        let numbers = words.filter_map(|word| word.strip_prefix(&prefix)?.parse().ok());
+        let named: BTreeSet<u32> = numbers.collect();
+        let missing: Vec<_> = stated.difference(&named).collect();
+        assert!(missing.is_empty(), "{protocol}: no test names {missing:?}");
+        let unknown: Vec<_> = named.difference(&stated).collect();
+        assert!(unknown.is_empty(), "{protocol}: no rule is {unknown:?}");
+    }
+    assert_eq!(
+        stated("- **QB4** x **QB12** **IB3** QB5", "QB"),
+        [4, 12].into()
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use consortium_node::{
-    engine::{Recovery, Refusal, Tale},
+    engine::{Forks, Message as _, Recovery, Refusal, Tale},
     ibft::Config,
     types::{Mono, NodeId},
 };
@@ -256,4 +256,20 @@ fn ib12_another_committee_takes_over_at_its_height() {
         .header()
         .proposer;
     assert_ne!(proposer, NodeId(0));
+}
+
+#[test]
+fn ib13_two_conflicting_proposals_are_evidence_and_the_first_counts() {
+    let mut net = net(4);
+    net.submit();
+    net.run(SECOND);
+    let honest = net.trace.iter().find(|sent| sent.to == NodeId(2));
+    let honest = Arc::clone(&honest.expect("a proposal").message);
+    let mut net = crate::net(4);
+    let key = Arc::clone(&net.keys[0]);
+    let lie = honest.conflicting(&key, NodeId(0), &mut Forks::new());
+    net.inject(NodeId(0), NodeId(2), &honest);
+    net.inject(NodeId(0), NodeId(2), &lie.expect("a lie"));
+    let by_0 = |tale: &Tale| matches!(tale, Tale::Equivocation { by, .. } if *by == NodeId(0));
+    assert!(net.told(2, by_0));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use consortium_node::{
-    engine::{Message as _, Record as _, Recovery, Tale},
+    engine::{Message as _, Recovery, Tale},
     qbft::QbftMessage,
     quorum::Phase,
     types::{Digest, NodeId, Seq, View},

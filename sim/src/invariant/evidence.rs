@@ -61,6 +61,11 @@ impl Evidence {
         })
     }
 
+    /// What this node signed so far is forgotten.
+    pub fn forget(&mut self, node: NodeId) {
+        self.votes[node.index()].clear();
+    }
+
     /// Takes a proposal; what it contradicts, if it does. A leader has one word for each slot of a view.
     pub fn proposed(&mut self, node: NodeId, slot: Slot, block: &BlockId) -> Option<Clash> {
         let vote = Vote {

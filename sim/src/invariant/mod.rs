@@ -38,7 +38,7 @@ pub mod workflow_legality;
 use std::{fmt::Debug, sync::Arc};
 
 use consortium_node::{
-    engine::{Engine as _, ReplyRule, Tale},
+    engine::{Engine as _, FaultModel, ReplyRule, Tale},
     membership::{Committee, Committees, Term},
     node::{Claims, Note},
     pbft::Pbft,
@@ -382,6 +382,11 @@ impl Reader for Invariants {
                 }
                 Note::Engine(Tale::Equivocation { by, .. }) if honest => {
                     self.evidence.accuse(*by);
+                }
+                // Where nobody lies a vote is a message, not a document: who lost its disk may vote anew once its
+                // old votes can elect nobody, which is that protocol's to argue (Raft: RA24).
+                Note::Engine(Tale::Unmuted(_)) if self.claims.faults == FaultModel::Crash => {
+                    self.evidence.forget(*node);
                 }
                 _ => {}
             }
