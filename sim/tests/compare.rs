@@ -277,6 +277,8 @@ fn a_cheat_that_could_not_act_is_not_counted_as_stopped() {
         "pbft,central",
         "--set",
         "cheat.0.member=Store",
+        "--set",
+        "compare.expected.central=safe",
     ]);
     assert_eq!(said.code, 0, "{}", said.out);
     assert!(said.out.contains("not tried under"), "{}", said.out);

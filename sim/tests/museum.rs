@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 use consortium_node::{
     engine::{Refusal, Tale},
     node::Note,
-    types::{Height, NodeId, Seq, View},
+    types::{BlockId, Height, NodeId, Seq, View},
 };
 use consortium_sim::{
     cast::Cast,
@@ -42,6 +42,24 @@ struct Exhibit {
 impl Exhibit {
     /// Plays it, and asserts the verdict on the honest build: safe, live, and every schedule applied.
     fn open(name: &str) -> Self {
+        let exhibit = Self::play(name);
+        exhibit.assert_sound(name);
+        exhibit
+    }
+
+    /// Plays one whose failure is in the protocol as it was shipped: this is violated, and nothing else.
+    fn broken(name: &str, violated: &[&str]) -> Self {
+        let exhibit = Self::play(name);
+        let summary = &exhibit.played.measured.summary;
+        assert_eq!(summary.exit_code, 0, "{name} says so");
+        let rows = summary.verdicts.iter();
+        let rows = rows.filter(|row| row.status == VerdictStatus::Violated);
+        let names: Vec<_> = rows.map(|row| row.name.as_str()).collect();
+        assert_eq!(names, violated, "{name}");
+        exhibit
+    }
+
+    fn play(name: &str) -> Self {
         let path = Library::usual()
             .find(&Path::new("museum").join(name))
             .expect("it is in the museum");
@@ -54,16 +72,15 @@ impl Exhibit {
             pump::run(&plan, &cast, Witness::default(), Arc::default()).expect("it ends");
         let played = run::play(&plan, 1, Arc::default()).expect("it ends");
         assert_eq!(ending.trace, played.ending.trace, "both are one run");
-        let exhibit = Self { played, told };
-        exhibit.assert_sound(name);
-        exhibit
+        Self { played, told }
     }
 
     fn assert_sound(&self, name: &str) {
         let summary = &self.played.measured.summary;
         let details: Vec<_> = summary.verdicts.iter().flat_map(|v| &v.detail).collect();
         assert_eq!(summary.exit_code, 0, "{name}: {details:?}");
-        assert!(!summary.schedules.is_empty(), "{name} is directed");
+        let directed = !summary.schedules.is_empty() || !summary.faults.is_empty();
+        assert!(directed, "{name} is directed");
         for kind in [VerdictKind::Safety, VerdictKind::Liveness] {
             assert_eq!(summary.verdict(kind), Verdict::Good, "{name}");
         }
@@ -76,7 +93,8 @@ impl Exhibit {
         }
         assert_eq!((summary.lost, summary.pending), (0, 0), "{name}");
         assert_eq!(summary.ok, summary.submitted, "{name}");
-        let up = (0..4).filter(|node| self.played.ending.alive[*node]);
+        let alive = &self.played.ending.alive;
+        let up = (0..alive.len()).filter(|node| alive[*node]);
         let heads: BTreeSet<_> = up
             .map(|node| self.played.ending.ledgers[node].head().block.id())
             .collect();
@@ -145,6 +163,15 @@ impl Exhibit {
         };
         let told = self.told(is_it).into_iter();
         told.filter(|(_, n)| *n == node).map(|(at, _)| at).next()
+    }
+
+    /// The blocks of a height, as the members have them in the end.
+    fn blocks_at(&self, height: usize) -> BTreeSet<BlockId> {
+        let ledgers = self.played.ending.ledgers.iter();
+        ledgers
+            .filter_map(|ledger| ledger.entries().find(|e| e.height().0 == height as u64))
+            .map(|entry| entry.block.id())
+            .collect()
     }
 
     /// Who refused a message for this reason.
@@ -323,4 +350,128 @@ fn m13_a_bad_entry_spoils_its_own_view_change_only() {
     );
     assert_eq!(exhibit.views(), BTreeSet::from([1]));
     assert_eq!(exhibit.entered(1), [0, 1, 2, 3]);
+}
+
+#[test]
+fn m16_2f_plus_1_forks_five_under_one_liar_and_two_thirds_rounded_up_does_not() {
+    let exhibit = Exhibit::broken("m16", &["agreement"]);
+    assert_eq!(exhibit.applied(), [6]);
+    assert!(exhibit.blocks_at(6).len() > 1);
+    let right = Exhibit::open("m16-fixed");
+    assert_eq!(right.blocks_at(6).len(), 1);
+    assert!(!right.views().is_empty(), "another proposer goes on");
+}
+
+#[test]
+fn m16_2f_plus_1_forks_six_that_are_split_and_two_thirds_rounded_up_does_not() {
+    let lost = ["agreement", "acknowledged-never-lost"];
+    let exhibit = Exhibit::broken("m16-six", &lost);
+    assert!(exhibit.blocks_at(9).len() > 1);
+    let (cut, healed) = (at(13_000), at(50_000));
+    let grown = |exhibit: &Exhibit, node| {
+        exhibit.appended(node, healed).len() - exhibit.appended(node, cut).len()
+    };
+    assert!(grown(&exhibit, 0) > 0 && grown(&exhibit, 3) > 0);
+    let right = Exhibit::open("m16-six-fixed");
+    assert_eq!((grown(&right, 0), grown(&right, 3)), (0, 0));
+}
+
+/// Nothing was ever decided, and every schedule was applied: the votes that were said are those of an
+/// exhibit of locks.
+fn assert_locked(exhibit: &Exhibit) {
+    let summary = &exhibit.played.measured.summary;
+    assert_eq!(summary.ok, 0);
+    assert!(exhibit.applied().iter().all(|used| *used > 0));
+    let up = 0..exhibit.played.ending.alive.len() as u16;
+    for node in up {
+        assert!(exhibit.appended(node, END).is_empty());
+    }
+    assert!(exhibit.views().len() > 9, "rounds go on for ever");
+}
+
+#[test]
+fn m17_two_locks_of_two_stop_ibft_and_not_qbft() {
+    assert_locked(&Exhibit::broken("m17", &["bounded-liveness"]));
+    assert_eq!(Exhibit::open("m17-fixed").blocks_at(1).len(), 1);
+}
+
+#[test]
+fn m18_three_locks_stop_ibft_and_not_qbft() {
+    let exhibit = Exhibit::broken("m18", &["bounded-liveness"]);
+    assert_locked(&exhibit);
+    // Two, one and two members sent COMMIT to five others each: three locks.
+    assert_eq!(exhibit.applied()[13..16], [10, 5, 10]);
+    assert_eq!(Exhibit::open("m18-fixed").blocks_at(1).len(), 1);
+}
+
+#[test]
+fn m19_locked_and_unlocked_members_wait_for_each_other_unless_commits_count() {
+    assert_locked(&Exhibit::broken("m19", &["bounded-liveness"]));
+    assert_eq!(Exhibit::open("m19-fixed").blocks_at(1).len(), 1);
+}
+
+#[test]
+fn m20_a_decision_takes_the_timer_of_its_round_back() {
+    let exhibit = Exhibit::open("m20");
+    assert_eq!(exhibit.applied(), [12]);
+    assert!(exhibit.views().is_empty(), "nobody asks for another round");
+}
+
+#[test]
+fn m21_a_claims_of_the_liar_are_refused_and_three_words_are_enough() {
+    let exhibit = Exhibit::open("m21a");
+    assert_eq!(exhibit.applied(), [3, 3]);
+    assert_eq!(exhibit.views(), BTreeSet::from([1]));
+    let honest = BTreeSet::from([0, 1, 2]);
+    assert_eq!(exhibit.refused(Refusal::BadSignature), honest);
+}
+
+#[test]
+fn m21_b_what_was_prepared_in_the_round_that_is_asked_for_is_no_claim() {
+    let exhibit = Exhibit::open("m21b");
+    assert_eq!(exhibit.applied(), [24, 3]);
+    assert_eq!(exhibit.views(), BTreeSet::from([1, 2]));
+    assert!(!exhibit.refused(Refusal::Malformed).is_empty());
+    assert_eq!(exhibit.blocks_at(5).len(), 1);
+}
+
+#[test]
+fn m21_c_d_a_proposer_that_never_saw_the_block_proposes_it_as_it_is() {
+    let exhibit = Exhibit::open("m21c");
+    let change = exhibit.first_asked(1);
+    assert_eq!(exhibit.appended(3, change), [1, 2, 3, 4, 5], "R3 alone");
+    for other in [0, 1, 2] {
+        assert_eq!(exhibit.appended(other, change), [1, 2, 3, 4]);
+    }
+    assert_eq!(exhibit.blocks_at(5).len(), 1);
+}
+
+#[test]
+fn m21_e_a_round_that_is_far_away_moves_nobody() {
+    let exhibit = Exhibit::open("m21e");
+    assert_eq!(exhibit.applied(), [3, 3]);
+    assert_eq!(exhibit.entered(1), [0, 1, 2, 3]);
+    assert_eq!(exhibit.views(), BTreeSet::from([1]));
+}
+
+/// Milliseconds from the end of the outage to the first reading that became final.
+fn waited(exhibit: &Exhibit) -> u64 {
+    let faults = &exhibit.played.measured.summary.faults;
+    faults[0].recovery_ms.expect("it came back")
+}
+
+#[test]
+fn m45_doubling_timers_wait_after_the_outage_and_repeated_words_do_not() {
+    let patient = waited(&Exhibit::open("m45"));
+    assert!((450_000..510_000).contains(&patient), "{patient} ms");
+    let resent = waited(&Exhibit::open("m45-fixed"));
+    assert!(resent < 10_000, "{resent} ms");
+}
+
+#[test]
+fn m46_a_cap_on_the_timer_is_paid_for_in_round_changes() {
+    let capped = Exhibit::open("m46");
+    assert!(waited(&capped) < 10_000);
+    assert!(capped.views().len() > 1700);
+    assert!(Exhibit::open("m45").views().len() < 15);
 }
