@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
+    block::Block,
     crypto::Signed,
     engine::Message as _,
     quorum::{Certificate, Vote},
@@ -55,7 +56,7 @@ fn proposal(said: &Proposal, change: Rewrite, pen: &Pen<'_>) -> Option<Proposal>
                 return None;
             };
             let batch = earlier.block.transactions().to_vec();
-            lie.block = crate::block::Block::new(said.block.header().clone(), batch);
+            lie.block = Block::new(said.block.header().clone(), batch);
             let digest = lie.block.id();
             let vote = Vote {
                 digest,
@@ -66,7 +67,9 @@ fn proposal(said: &Proposal, change: Rewrite, pen: &Pen<'_>) -> Option<Proposal>
         // A block of its own in the place of what was prepared.
         Rewrite::WithoutPrepared => {
             lie.prepared.take()?;
-            lie.block = retimed(&said.block);
+            let mut header = retimed(&said.block).header().clone();
+            header.proposer = pen.me;
+            lie.block = Block::new(header, said.block.transactions().to_vec());
             let vote = Vote {
                 digest: lie.block.id(),
                 ..*said.claim.body()

@@ -1,11 +1,15 @@
 //! Agreement: one block a height.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    slice,
+};
 
 use consortium_node::{
     block::Finality,
     ledger::Entry,
     node::Claims,
+    quorum::Certificate,
     types::{Height, NodeId},
 };
 
@@ -41,7 +45,8 @@ impl Invariant for Agreement {
 
     fn read(&mut self, scene: &Scene<'_>, court: &mut Court) {
         let Some(append) = scene.append else { return };
-        let Some(Finality::Certificate(_) | Finality::Trusted) = append.entry.proof.as_deref()
+        let Some(Finality::Certificate(_) | Finality::Descendants { .. } | Finality::Trusted) =
+            append.entry.proof.as_deref()
         else {
             return;
         };
@@ -69,14 +74,29 @@ fn culprits(seen: &Seen<'_>, first: BlockIndex, append: &Append<'_>) -> BTreeSet
     culprits
 }
 
-/// Signers of both certificates, if they answer the same question differently. Signing different
-/// blocks in different views can be honest.
+/// Signers of certificates of both that answer the same question differently. Signing different blocks
+/// in different views can be honest.
 fn signed_both(one: &Entry, other: &Entry) -> BTreeSet<NodeId> {
-    let (Some(Finality::Certificate(one)), Some(Finality::Certificate(other))) =
-        (one.proof.as_deref(), other.proof.as_deref())
-    else {
-        return BTreeSet::new();
-    };
+    let mut both = BTreeSet::new();
+    for one in certificates(one) {
+        for other in certificates(other) {
+            both.extend(contradicted(one, other));
+        }
+    }
+    both
+}
+
+/// What proves that a block is final, as far as it is signed.
+fn certificates(entry: &Entry) -> &[Certificate] {
+    match entry.proof.as_deref() {
+        Some(Finality::Certificate(one)) => slice::from_ref(one),
+        Some(Finality::Descendants { certificates, .. }) => certificates,
+        _ => &[],
+    }
+}
+
+/// Signers of both certificates, if these answer the same question differently.
+fn contradicted(one: &Certificate, other: &Certificate) -> BTreeSet<NodeId> {
     let (a, b) = (one.vote(), other.vote());
     if (a.phase, a.view, a.slot) != (b.phase, b.view, b.slot) || a.digest == b.digest {
         return BTreeSet::new();
@@ -130,6 +150,35 @@ mod tests {
         stage.append(1, &right_entry);
         assert_eq!(stage.violated(), [NAME]);
         assert_eq!(stage.first_violation().culprits, BTreeSet::from([node(3)]));
+    }
+
+    #[test]
+    fn blocks_that_are_final_by_their_descendants_must_agree_too() {
+        let mut stage = Stage::pbft();
+        stage.make_liar(2);
+        stage.make_liar(3);
+        let genesis = Stage::genesis();
+        let left = Stage::block_at(&genesis, vec![], 1);
+        let right = Stage::block_at(&genesis, vec![], 2);
+        let chained = |entry: &Entry| {
+            let Some(Finality::Certificate(certificate)) = entry.proof.as_deref() else {
+                unreachable!("it is certified");
+            };
+            let proof = Finality::Descendants {
+                headers: vec![],
+                certificates: vec![certificate.clone()],
+            };
+            Stage::entry(&entry.block, vec![], Some(proof))
+        };
+        let left = chained(&stage.certified(left, vec![], [0, 2, 3]));
+        let right = chained(&stage.certified(right, vec![], [1, 2, 3]));
+        stage.append(0, &left);
+        stage.append(1, &right);
+        assert!(stage.violated().contains(&NAME));
+        let verdicts = stage.close();
+        let verdict = verdicts.on(NAME).expect("it is listed");
+        let culprits = &verdict.violations()[0].culprits;
+        assert_eq!(*culprits, BTreeSet::from([node(2), node(3)]));
     }
 
     #[test]

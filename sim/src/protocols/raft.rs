@@ -81,6 +81,7 @@ impl Registered for RaftPlan {
                 "minting",
                 "pipeline",
                 "block_time",
+                "append_bytes",
                 "compact_every",
                 "keep",
                 "change",
@@ -100,6 +101,7 @@ impl Registered for RaftPlan {
             } else {
                 Minting::Speculative { block_time }
             },
+            append_bytes: section.size("append_bytes", 1..=64_000_000),
             compact_every: section.integer("compact_every", 1..=MANY),
             keep: section.integer("keep", 0..=MANY),
             change: section.choice(
