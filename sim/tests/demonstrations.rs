@@ -16,7 +16,7 @@ const MINUTE: u64 = 60_000;
 /// Plays a demonstration under a protocol, with more keys changed.
 fn under(name: &str, protocol: &str, sets: &[&str]) -> Summary {
     let chosen = format!("consensus.protocol={protocol}");
-    let sets: Vec<_> = [chosen.as_str()].into_iter().chain(sets.iter().copied());
+    let sets = [chosen.as_str()].into_iter().chain(sets.iter().copied());
     let sets: Vec<_> = sets.collect();
     play(name, &sets).measured.summary
 }
@@ -137,7 +137,7 @@ fn after_three_hours_without_a_quorum_some_are_back_in_seconds_some_in_hours_and
     });
     let patient = |protocol: &str, most: &[&str]| {
         let none = format!("expect.{protocol}.violations=[]");
-        let sets: Vec<_> = [none.as_str()].into_iter().chain(most.iter().copied());
+        let sets = [none.as_str()].into_iter().chain(most.iter().copied());
         let sets: Vec<_> = sets.collect();
         under("three-hour-outage", protocol, &sets)
     };
