@@ -262,7 +262,7 @@ fn after_any_storm_hotstuff_makes_all_pending_work_final_and_all_states_are_equa
         drain: "5m",
         turmoil: &["TIMEOUT", "NEW-VIEW"],
         seeds: 200,
-        kept: &[],
+        kept: &[677],
     };
     subject.weathers_any_storm();
 }

@@ -225,9 +225,6 @@ impl HotStuff {
             .map(|id| self.tree.get(id).expect("on the path"))
             .cloned()
             .collect();
-        for entry in &entries {
-            self.schedule.committed(entry.link.block.header(), newest);
-        }
         let last = if self.config.empty_block_period.is_some() {
             Some(entries.len() - 1)
         } else {
@@ -244,6 +241,7 @@ impl HotStuff {
             };
             let block = Arc::clone(&entry.link.block);
             self.tree.settle(block.id());
+            self.schedule.settled(block.header());
             out.push(Effect::Final {
                 block,
                 proof: Arc::new(proof),
@@ -299,8 +297,9 @@ impl HotStuff {
         true
     }
 
-    /// The leader of a view, as this replica knows the chain.
+    /// The leader of a view, as the chain of the highest certificate says.
     pub(super) fn leader(&self, view: View) -> NodeId {
-        self.schedule.leader(&self.committee, view)
+        let tip = self.high.block;
+        self.schedule.leader(&self.committee, view, &self.tree, tip)
     }
 }

@@ -262,8 +262,7 @@ impl HotStuff {
                 timestamp: header.timestamp,
             });
         }
-        let newest = certificates.last().map(|one| one.vote().view);
-        self.schedule.committed(header, newest.unwrap_or_default());
+        self.schedule.settled(header);
         if let Some(first) = certificates.first() {
             self.committed = self.committed.max(first.vote().view);
         }

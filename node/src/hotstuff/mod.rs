@@ -66,9 +66,12 @@
 //! # Reputation
 //!
 //! - **HS14** The leader of a term that view v is in, by [`Leader::Reputation`]: of the members that proposed
-//!   one of, or (as their stamps say) voted for the parents of, the last `window` blocks that a QC of a view
-//!   below v−1 committed, without the newest f different proposers among those, the one whose turn it is. As
-//!   long as fewer blocks were committed, everybody's turn comes.
+//!   one of, or (as their stamps say) voted for the parents of, the last `window` blocks that QCs of views
+//!   below v−1 commit (HS8), without the newest f different proposers among those, the one whose turn it is.
+//!   As long as those QCs commit fewer blocks, everybody's turn comes. Only QCs on the chain that ends with
+//!   the highest QC count. One off that chain may commit a block too, if a later leader did not know it;
+//!   whoever saw it would go by a window of its own until all windows are full of later blocks, which must
+//!   be committed first. The highest QC is what words of HS9 spread, so windows differ a timeout at most.
 //!
 //! # Falling behind
 //!

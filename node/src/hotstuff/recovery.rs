@@ -56,11 +56,7 @@ impl HotStuff {
     /// The final chain that the disk holds.
     fn recall(&mut self, tip: Tip<'_>, out: &mut Outbox<Self>) {
         for stored in tip.recent {
-            if let crate::block::Finality::Descendants { certificates, .. } = &*stored.proof {
-                let newest = certificates.last().map(|one| one.vote().view);
-                let newest = newest.unwrap_or_default();
-                self.schedule.committed(stored.block.header(), newest);
-            }
+            self.schedule.settled(stored.block.header());
         }
         let header = tip.block.header();
         self.tree.begin_at(Root {

@@ -120,6 +120,11 @@ impl Tree {
         Some(path)
     }
 
+    /// A block and its ancestors above the last final one, newest first; nothing if it is not here.
+    pub(super) fn down_from(&self, tip: BlockId) -> impl Iterator<Item = &Entry> {
+        std::iter::successors(self.get(&tip), |entry| self.get(&entry.parent()))
+    }
+
     /// A child of the last final block becomes the last final block.
     pub(super) fn settle(&mut self, id: BlockId) {
         let entry = self.entries.remove(&id).expect("what is final was here");

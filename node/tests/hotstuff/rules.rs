@@ -5,13 +5,17 @@ use std::sync::Arc;
 use consortium_node::{
     crypto::{Keypair, SignatureMode},
     engine::{Refusal, Tale},
-    hotstuff::{Fetch, HotStuffMessage, Leader, Link, News, Report, Variant},
+    hotstuff::{Config, Fetch, HotStuffMessage, Leader, Link, News, Report, Variant},
     mutant::Planted,
     quorum::Certificate,
     types::{Digest, Height, NodeId, View},
 };
 
-use crate::{SECOND, VARIANTS, brisk, script::Script, support::DELTA};
+use crate::{
+    SECOND, VARIANTS, brisk,
+    script::{Point, Script},
+    support::DELTA,
+};
 
 fn script(variant: Variant, me: u16) -> Script {
     Script::new(4, brisk(variant, Leader::Rotate), me, Planted::NOTHING)
@@ -450,6 +454,68 @@ fn hs14_by_reputation_who_is_dead_leads_no_more_and_who_comes_back_does() {
         let leads = |tale: &Tale| matches!(tale, Tale::Proposed { .. });
         assert!(net.told(2, leads), "{variant:?}");
         assert!(!leaders(&net, 1).contains(&5), "{variant:?}");
+    }
+}
+
+/// Gives a certificate, and its block with ancestors.
+fn show(s: &mut Script, point: &Point, links: &[Arc<Link>]) {
+    let (high, tc) = (point.certificate.clone(), None);
+    s.give(&HotStuffMessage::Certificate(News { high, tc }));
+    let newest_first = links.iter().rev().cloned().collect();
+    s.give(&HotStuffMessage::Blocks(newest_first));
+}
+
+/// Who leads the views to come, says replica 3 of four that never voted: after a certificate that the next
+/// leader skips (the replica saw it, or not), and after three more blocks in a row.
+fn leaders_around_a_skipped_certificate(variant: Variant, seen: bool) -> [Vec<NodeId>; 2] {
+    let config = Config {
+        window: 2,
+        ..brisk(variant, Leader::Reputation)
+    };
+    let mut s = Script::new(4, config, 3, Planted::NOTHING);
+    let leaders = |s: &Script, from: u64| {
+        let views = from..from + 40;
+        let leads = |view| s.net.replica(3).engine.leads(View(view));
+        views.map(leads).collect()
+    };
+    let (mut links, mut before, mut at) = (Vec::new(), s.genesis(), s.genesis());
+    // It takes one more than the links of a commit to commit the two of a window.
+    let last = variant.links() as u64 + 1;
+    for view in 1..=last {
+        links.push(s.link(&at, view, 0));
+        before = at;
+        at = s.certify(&links[links.len() - 1], &[0, 1, 2]);
+    }
+    if seen {
+        show(&mut s, &at, &links);
+    }
+    links.pop();
+    let mut at = before;
+    let mut found = Vec::new();
+    for view in last + 3..last + 7 {
+        links.push(s.link(&at, view, 1));
+        at = s.certify(&links[links.len() - 1], &[0, 1, 2]);
+        show(&mut s, &at, &links);
+        if view == last + 3 {
+            assert_eq!(s.finals().len(), 1 + usize::from(seen), "{variant:?}");
+            found.push(leaders(&s, view + 1));
+        }
+    }
+    assert!(s.finals().len() > 2, "{variant:?}");
+    // The leader of the next view collects votes of those who know no more than the parent.
+    found.push(leaders(&s, last + 8));
+    found.try_into().expect("asked twice")
+}
+
+#[test]
+fn hs14_a_certificate_off_the_chain_of_the_highest_one_changes_no_leader() {
+    for variant in VARIANTS {
+        let [early, late] = leaders_around_a_skipped_certificate(variant, false);
+        let seen = leaders_around_a_skipped_certificate(variant, true);
+        assert_eq!(seen, [early.clone(), late.clone()], "{variant:?}");
+        assert!(early.contains(&NodeId(3)), "a window is not full yet");
+        assert!(!late.contains(&NodeId(3)), "it never took part");
+        assert!(!late.contains(&NodeId(1)), "it proposed last");
     }
 }
 
