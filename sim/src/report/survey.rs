@@ -157,7 +157,8 @@ fn head(page: &mut String, survey: &Survey) {
          which is not the same promise everywhere (see [parameters](#parameters)). Messages, bytes and \
          signatures are those of all nodes, divided by final transactions; at this light load protocols \
          without a block period make a block for nearly each reading, those with one share it among several. \
-         CPU is the busiest processor. All is one seed ({}): differences of a few per cent may turn round with \
+         CPU is the busiest processor. Where a leader stands matters far apart, and is not the same under every \
+         protocol: some begin with the first member, some elect any, some take turns. All is one seed ({}): differences of a few per cent may turn round with \
          another. Each row carries its validation error, or the word *unvalidated*: nobody has held these \
          figures against measurements there.",
         setting::SEED

@@ -105,9 +105,9 @@ fn price(quiet: &[Group]) -> Option<String> {
         let sound = by_latency(group, |row| row.bears_liars);
         let ((fast, quick), (slow, long)) = (*trusting.first()?, *sound.first()?);
         Some(format!(
-            "{} {:.1}x ({} ms with {}, {} ms with {})",
-            group.place.within(),
+            "{:.1} {} ({} ms with {}, {} ms with {})",
             long / quick,
+            group.place.within(),
             milliseconds(long),
             slow.protocol,
             milliseconds(quick),
@@ -118,7 +118,8 @@ fn price(quiet: &[Group]) -> Option<String> {
     let n = quiet.first()?.validators;
     (!texts.is_empty()).then(|| {
         format!(
-            "to bear liars and not only crashes costs at n = {n}, fastest against fastest: {}",
+            "to bear liars and not only crashes multiplies the median latency at n = {n}, fastest against \
+             fastest, by: {}",
             texts.join("; ")
         )
     })

@@ -42,7 +42,7 @@ fn the_price_of_bearing_liars_is_fastest_against_fastest() {
     let rows = vec![timed("a", 100.0), timed("b", 300.0), raft];
     let text = price(&[group(Place::World, 7, rows)]).expect("both kinds are there");
     assert!(text.contains("at n = 7"), "{text}");
-    assert!(text.contains("worldwide 2.0x"), "{text}");
+    assert!(text.contains("by: 2.0 worldwide (100 ms"), "{text}");
     assert!(price(&[group(Place::World, 7, vec![timed("a", 1.0)])]).is_none());
 }
 
