@@ -54,12 +54,11 @@ pub(super) fn over_sizes(title: &str, unit: &str, groups: &[Group], figure: &str
             .disable_x_mesh()
             .light_line_style(TRANSPARENT)
             .draw()?;
-        for (number, row) in rows.iter().enumerate() {
+        for ((number, row), y) in rows.iter().enumerate().zip((60..).step_by(24)) {
             let colour = Palette99::pick(number).to_rgba();
             let points = points(groups, &row.protocol, figure);
             let line = LineSeries::new(points, colour.stroke_width(2)).point_size(4);
             chart.draw_series(line)?;
-            let y = 60 + 24 * number as i32;
             legend.draw(&Rectangle::new([(4, y), (22, y + 12)], colour.filled()))?;
             let text = Text::new(row.protocol.clone(), (30, y), ("sans-serif", 16));
             legend.draw(&text)?;
