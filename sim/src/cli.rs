@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::{
     knee::Search,
     scenario::{LONGEST_SCENARIO, Source, plan::Rate, quantity},
+    survey::Place,
 };
 
 /// Simulates consortium networks: which consensus protocol gives what, and what breaks it.
@@ -30,6 +31,8 @@ pub enum Command {
     Scenario(ScenarioArgs),
     /// Plays a scenario under several protocols and says what each gives and what breaks it.
     Compare(CompareArgs),
+    /// Plays all protocols at several sizes, near and far, and writes the page consensus.md.
+    Survey(SurveyArgs),
     /// Lists the scenarios that are there.
     List(ListArgs),
 }
@@ -160,6 +163,38 @@ pub struct CompareArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Prints no progress and no warnings of the scenario.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Arguments of `consortium survey`.
+#[derive(Clone, PartialEq, Eq, Debug, clap::Args)]
+pub struct SurveyArgs {
+    /// Numbers of validators, separated by commas.
+    #[arg(
+        long,
+        value_name = "NUMBERS",
+        value_delimiter = ',',
+        default_values_t = [4, 7, 16, 31, 64],
+        value_parser = clap::value_parser!(u16).range(4..=128)
+    )]
+    pub sizes: Vec<u16>,
+    /// How far the validators are apart, separated by commas.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "PLACES",
+        value_delimiter = ',',
+        default_values_t = Place::ALL
+    )]
+    pub places: Vec<Place>,
+    /// Writes consensus.md, and its figures below figures/, into this directory.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub out: PathBuf,
+    /// Writes the scenarios that are played into this directory too, for `compare`.
+    #[arg(long, value_name = "DIR")]
+    pub scenarios: Option<PathBuf>,
+    /// Prints no progress.
     #[arg(long, short)]
     pub quiet: bool,
 }

@@ -17,6 +17,7 @@ pub mod report;
 pub mod rng;
 pub mod run;
 pub mod scenario;
+pub mod survey;
 pub mod time;
 pub mod trace;
 pub mod workload;

@@ -13,6 +13,7 @@ use std::{
 use clap::Parser as _;
 use consortium_sim::{
     cli::{Cli, Command, Format, Library, ListArgs, ScenarioArgs},
+    compare::Broken,
     exit::ExitCode,
     knee::{self, Probe},
     metrics,
@@ -25,6 +26,7 @@ fn main() -> process::ExitCode {
     let done = match Cli::parse().command {
         Command::Scenario(arguments) => play_scenario(&arguments),
         Command::Compare(arguments) => commands::compare(&arguments),
+        Command::Survey(arguments) => commands::survey(&arguments),
         Command::List(arguments) => list(&arguments),
     };
     done.unwrap_or_else(|failure| {
@@ -53,6 +55,15 @@ impl Failure {
             exit: ExitCode::Internal,
             message: message.to_string(),
         }
+    }
+
+    fn broken(broken: &Broken) -> Self {
+        Self::internal(&format!(
+            "{broken}\nthis is a bug of ours: please report it with the line that reproduces it\n\
+             reproduce: {} scenario {}",
+            metrics::summary::RUN,
+            broken.arguments
+        ))
     }
 }
 

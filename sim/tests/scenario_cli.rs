@@ -18,7 +18,9 @@ fn scenario(arguments: &str) -> Result<consortium_sim::cli::ScenarioArgs, String
         .command
     {
         Command::Scenario(arguments) => Ok(arguments),
-        Command::Compare(_) | Command::List(_) => Err("this is the other command".to_owned()),
+        Command::Compare(_) | Command::Survey(_) | Command::List(_) => {
+            Err("this is another command".to_owned())
+        }
     }
 }
 

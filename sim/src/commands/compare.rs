@@ -6,7 +6,6 @@ use consortium_sim::{
     cli::{CompareArgs, Format, Library},
     compare::{Comparison, Field, Request},
     exit::ExitCode,
-    metrics::summary::RUN,
     report::{self, Progress},
     scenario::Source,
 };
@@ -25,13 +24,9 @@ pub(crate) fn compare(arguments: &CompareArgs) -> Result<ExitCode, Failure> {
         }
     }
     let progress = Progress::start(field.length(), arguments.quiet);
-    let comparison = field.play(&progress.clock()).map_err(|broken| {
-        Failure::internal(&format!(
-            "{broken}\nthis is a bug of ours: please report it with the line that reproduces it\n\
-             reproduce: {RUN} scenario {}",
-            broken.arguments
-        ))
-    })?;
+    let comparison = field
+        .play(&progress.clock())
+        .map_err(|broken| Failure::broken(&broken))?;
     drop(progress);
     report::compare::write(&out_dir(arguments, &comparison), &comparison)?;
     report::print(&match arguments.format {

@@ -16,7 +16,7 @@ pub mod tolerance;
 pub mod validation;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 
 use std::{
     path::PathBuf,

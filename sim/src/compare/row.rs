@@ -135,7 +135,7 @@ pub struct Row {
 
 impl Row {
     /// Its runs in one row. `outcomes` are the contender's, one a seed.
-    pub(super) fn of(contender: &Contender, outcomes: &[Outcome]) -> Self {
+    pub(crate) fn of(contender: &Contender, outcomes: &[Outcome]) -> Self {
         let first = &outcomes[0];
         let plan = &contender.plans[0];
         let protocol = plan.consensus.protocol.name();

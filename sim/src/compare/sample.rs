@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A protocol that bears one of four that lies, with one run of seed 7.
-pub(super) fn row(protocol: &str) -> Row {
+pub(crate) fn row(protocol: &str) -> Row {
     Row {
         protocol: protocol.to_owned(),
         tuned: Vec::new(),
@@ -65,7 +65,7 @@ pub(super) fn row(protocol: &str) -> Row {
 }
 
 /// A protocol that bears crashes only.
-pub(super) fn crash_only(protocol: &str) -> Row {
+pub(crate) fn crash_only(protocol: &str) -> Row {
     let mut row = row(protocol);
     row.bears_liars = false;
     row.finality = Finality::OneReceipt;
@@ -82,14 +82,14 @@ fn shown(name: &str, value: f64) -> Shown {
 }
 
 /// The row with another value for a figure.
-pub(super) fn with(mut row: Row, name: &str, value: f64) -> Row {
+pub(crate) fn with(mut row: Row, name: &str, value: f64) -> Row {
     row.figures.retain(|shown| shown.figure.name != name);
     row.figures.push(shown(name, value));
     row
 }
 
 /// The row with its only run coming out differently.
-pub(super) fn came_out(mut row: Row, standing: Standing, ground: &str) -> Row {
+pub(crate) fn came_out(mut row: Row, standing: Standing, ground: &str) -> Row {
     row.standing = standing;
     row.seeds[0].standing = standing;
     row.seeds[0].grounds = vec![ground.to_owned()];
@@ -97,7 +97,7 @@ pub(super) fn came_out(mut row: Row, standing: Standing, ground: &str) -> Row {
 }
 
 /// The row with a cheat of somebody who leads.
-pub(super) fn cheated(mut row: Row, acted: usize, stopped: usize) -> Row {
+pub(crate) fn cheated(mut row: Row, acted: usize, stopped: usize) -> Row {
     row.cheats.push(CheatRow {
         label: "Farm leads and equivocates".into(),
         acted,
@@ -108,7 +108,7 @@ pub(super) fn cheated(mut row: Row, acted: usize, stopped: usize) -> Row {
 }
 
 /// A curve over members that collude.
-pub(super) fn colluding(protocol: &str, claimed: Option<usize>, cells: Vec<Cell>) -> Curve {
+pub(crate) fn colluding(protocol: &str, claimed: Option<usize>, cells: Vec<Cell>) -> Curve {
     let fork = cells.iter().position(|cell| cell.is_safe() == Some(false));
     Curve {
         protocol: protocol.to_owned(),

@@ -285,7 +285,7 @@ fn cell(figure: &Figure, seeds: usize, write: &dyn Fn(f64) -> String) -> String 
 }
 
 /// The validation error of each figure that has one, or the word.
-fn validated(row: &Row, names: &[&str]) -> String {
+pub(super) fn validated(row: &Row, names: &[&str]) -> String {
     let errors = names.iter().filter_map(|figure| {
         let Validation::Validated { error_percent, .. } = row.figure(figure)?.validation else {
             return None;

@@ -17,6 +17,7 @@ pub mod plot;
 pub mod progress;
 mod schedules;
 mod seeds;
+pub mod survey;
 pub mod table;
 mod write;
 

@@ -24,7 +24,7 @@ const FRAME: u32 = 120;
 const SHOWN_SHARE: f64 = 0.99;
 
 /// One bar of a row: its figure, its name in the legend, its colour.
-type Bar = (&'static str, &'static str, RGBColor);
+pub(in crate::report) type Bar = (&'static str, &'static str, RGBColor);
 
 /// Sent → final of every row: median and 99th percentile, on a logarithmic axis.
 pub fn latency(comparison: &Comparison) -> String {
@@ -32,22 +32,19 @@ pub fn latency(comparison: &Comparison) -> String {
         (name::FINAL_P99, "p99", ORANGE_700),
         (name::FINAL_P50, "p50", BLUE),
     ];
-    bars_of(comparison, "sent to final", "ms (logarithmic)", &bars)
+    let title = format!("{}: sent to final", comparison.scenario);
+    bars_of(&title, &comparison.rows, "ms (logarithmic)", &bars)
 }
 
 /// Messages a reading of every row, on a logarithmic axis.
 pub fn messages(comparison: &Comparison) -> String {
     let bars = [(name::MESSAGES, "messages", BLUE)];
-    bars_of(
-        comparison,
-        "messages a reading",
-        "messages (logarithmic)",
-        &bars,
-    )
+    let title = format!("{}: messages a reading", comparison.scenario);
+    bars_of(&title, &comparison.rows, "messages (logarithmic)", &bars)
 }
 
-fn bars_of(comparison: &Comparison, what: &str, unit: &str, bars: &[Bar]) -> String {
-    let rows = &comparison.rows;
+/// Some figures of every row, on a logarithmic axis. What is zero has no bar.
+pub(in crate::report) fn bars_of(title: &str, rows: &[Row], unit: &str, bars: &[Bar]) -> String {
     let values = rows.iter().flat_map(|row| {
         let of_row = bars.iter().filter_map(|(figure, ..)| row.median(figure));
         of_row.filter(|value| *value > 0.0)
@@ -61,14 +58,13 @@ fn bars_of(comparison: &Comparison, what: &str, unit: &str, bars: &[Bar]) -> Str
     } else {
         (0.1, 10.0)
     };
-    let title = format!("{}: {what}", comparison.scenario);
     // The axis goes up, and tables go down.
     let labels: Vec<String> = rows.iter().rev().map(Row::label).collect();
     let count = rows.len();
     let mut svg = String::new();
     draw_sized(&mut svg, (WIDTH, FRAME + ROW * rows.len() as u32), |area| {
         let mut chart = ChartBuilder::on(area)
-            .caption(&title, ("sans-serif", 22))
+            .caption(title, ("sans-serif", 22))
             .margin(14)
             .x_label_area_size(44)
             .y_label_area_size(190)
