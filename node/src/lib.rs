@@ -6,8 +6,9 @@
 //!
 //! Reading order is dependency order: [`types`], [`codec`], [`crypto`], [`membership`], [`quorum`],
 //! [`transaction`], [`endorsement`], [`block`], [`ledger`], [`contracts`], [`engine`], [`wal`],
-//! [`storage`], the protocols ([`pbft`], [`qbft`], [`ibft`], [`clique`], [`central`]), [`mempool`], [`sync`], and [`node`]
-//! with its implementations: [`validator`], and the machines of [`execute_order_validate`].
+//! [`storage`], the protocols ([`pbft`], [`qbft`] and [`ibft`] with their [`rounds`], [`tendermint`],
+//! [`hotstuff`], [`raft`], [`clique`], [`central`]), [`mempool`], [`sync`], and [`node`] with its
+//! implementations: [`validator`], and the machines of [`execute_order_validate`].
 
 pub mod block;
 pub mod central;

@@ -128,8 +128,11 @@ fn after_three_hours_without_a_quorum_some_are_back_in_seconds_some_in_hours_and
             assert_eq!(violated(summary), ["bounded-liveness"], "{protocol}");
             assert!(!fault(summary).survived);
         } else {
+            // Whoever can reach the one machine that orders goes on as if nothing had happened.
+            let sole = matches!(protocol, "central" | "execute-order-validate");
+            let bound = if sole { 10 * MINUTE } else { MINUTE };
             assert!(
-                recovery(summary) < MINUTE,
+                recovery(summary) < bound,
                 "{protocol}: {}",
                 recovery(summary)
             );

@@ -423,7 +423,7 @@ fn m21_a_claims_of_the_liar_are_refused_and_three_words_are_enough() {
     assert_eq!(exhibit.applied(), [3, 3]);
     assert_eq!(exhibit.views(), BTreeSet::from([1]));
     let honest = BTreeSet::from([0, 1, 2]);
-    assert_eq!(exhibit.refused(Refusal::BadSignature), honest);
+    assert_eq!(exhibit.refused(Refusal::Malformed), honest);
 }
 
 #[test]
@@ -431,7 +431,8 @@ fn m21_b_what_was_prepared_in_the_round_that_is_asked_for_is_no_claim() {
     let exhibit = Exhibit::open("m21b");
     assert_eq!(exhibit.applied(), [24, 3]);
     assert_eq!(exhibit.views(), BTreeSet::from([1, 2]));
-    assert!(!exhibit.refused(Refusal::Malformed).is_empty());
+    let honest = BTreeSet::from([0, 1, 2]);
+    assert_eq!(exhibit.refused(Refusal::Conflicting), honest);
     assert_eq!(exhibit.blocks_at(5).len(), 1);
 }
 
@@ -463,7 +464,7 @@ fn waited(exhibit: &Exhibit) -> u64 {
 #[test]
 fn m45_doubling_timers_wait_after_the_outage_and_repeated_words_do_not() {
     let patient = waited(&Exhibit::open("m45"));
-    assert!((450_000..510_000).contains(&patient), "{patient} ms");
+    assert!((500_000..540_000).contains(&patient), "{patient} ms");
     let resent = waited(&Exhibit::open("m45-fixed"));
     assert!(resent < 10_000, "{resent} ms");
 }

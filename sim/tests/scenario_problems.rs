@@ -57,7 +57,8 @@ fn all_problems_are_reported_at_once_in_the_order_of_the_text() {
     11 │ protocol = "pfbt"
        ·            ──────
        ╰────
-     help: did you mean "pbft"? It is one of: pbft, clique, central, execute-order-validate
+     help: did you mean "pbft"? It is one of: pbft, qbft, ibft, tendermint, hotstuff, raft, clique,
+           central, execute-order-validate
 
      × the matrix has no region "West Evrope"
        ╭─[bad.toml:22:10]

@@ -60,8 +60,8 @@
 //! - **TM17** A proposal with a valid round carries its polka. Upon STATUS of one whose last polka is older
 //!   than ours, do: send POLKA. Without this rule a liar that shows its PREVOTE to one validator at a
 //!   time locks them on different blocks for ever.
-//! - **TM18** Upon 1, 2, 4, … status intervals without a word from a member about the last decided height, do:
-//!   send STATUS to that member.
+//! - **TM18** Upon 1, 2, 4, … status intervals without a word from a member about the last decided height,
+//!   do: send STATUS to that member.
 //!
 //! When all is done and all are there, nothing is sent.
 //!

@@ -144,7 +144,7 @@ fn whatever_happened_nothing_forks_and_all_is_final_soon_after_unless_locks_diff
         let honest = calm(&mut net);
         let lies = !net.liars.is_empty();
         // IBFT has no bound under liars, and none with two locks. Otherwise: whoever is in the highest
-        // round r waits for up to its time; then everybody is in one of the next few, each with twice the time.
+        // round r waits for up to its time; then everybody is in one of the next few, each twice as long.
         let rounds = honest.iter().map(|node| net.replica(*node).engine.round());
         let highest = rounds.max().expect("somebody is honest");
         let n = net.replicas.len() as u64;

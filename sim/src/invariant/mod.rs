@@ -383,8 +383,8 @@ impl Reader for Invariants {
                 Note::Engine(Tale::Equivocation { by, .. }) if honest => {
                     self.evidence.accuse(*by);
                 }
-                // Where nobody lies a vote is a message, not a document: who lost its disk may vote anew once its
-                // old votes can elect nobody, which is that protocol's to argue (Raft: RA24).
+                // Where nobody lies a vote is a message, not a document: who lost its disk may vote anew
+                // once its old votes can elect nobody, which is that protocol's to argue (Raft: RA24).
                 Note::Engine(Tale::Unmuted(_)) if self.claims.faults == FaultModel::Crash => {
                     self.evidence.forget(*node);
                 }
