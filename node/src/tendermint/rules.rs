@@ -327,6 +327,10 @@ impl Tendermint {
         let found = self.rounds.values().find_map(|round| {
             let digest = round.precommits.block(quorum)?;
             let block = self.blocks.get(&digest)?;
+            // With more liars than f, a quorum may stand for a block of another fork.
+            if block.header().parent != self.head {
+                return None;
+            }
             Some((Arc::clone(block), round.precommits.certificate(quorum)?))
         });
         let Some((block, certificate)) = found else {
